@@ -21,7 +21,7 @@ from typing import Any
 
 from measure import ROOT, Report
 
-from promptctl.rules.test_verdicts import Counts, judge_run
+from promptctl.rules.test_verdicts import DEFAULT_MARGIN, Counts, judge_run
 from tests.rules.simulated_runs import (
     KEPT_VERDICTS,
     LEAST_FOUND,
@@ -29,6 +29,7 @@ from tests.rules.simulated_runs import (
     MIX,
     MOST_CALLS,
     MOST_FALSE,
+    MOST_MISSED,
     SCENARIOS,
     simulate,
 )
@@ -115,7 +116,9 @@ def _add(report: Report, name: str, row: dict[str, Any]) -> None:
         report.add("worse", row["worse"] * 100, unit="%")
         if name in LEAST_FOUND:
             report.add("not found worse", (1 - row["worse"]) * 100, (1 - LEAST_FOUND[name]) * 100, unit="%")
-    for word in ("not worse", "undecided", "better"):
+    is_margin = SCENARIOS[name].change <= -DEFAULT_MARGIN
+    report.add("not worse", row["not worse"] * 100, MOST_MISSED * 100 if is_margin else None, unit="%")
+    for word in ("undecided", "better"):
         report.add(word, row[word] * 100, unit="%")
     report.add("new calls for each case", row["calls"], MOST_CALLS.get(name), unit="")
     report.add("the change is not in the interval of 90 %", (1 - row["interval"]) * 100, unit="%")
@@ -126,7 +129,7 @@ def _time(report: Report) -> None:
     source = random.Random(1)
     cases = [Counts(source.randint(15, 30), 30, source.randint(0, 3), 3) for _ in range(1000)]
     began = time.perf_counter()
-    judge_run([cases], 0.05)
+    judge_run([cases], DEFAULT_MARGIN)
     report.heading("time")
     report.add("a verdict on 1 000 cases", time.perf_counter() - began, 1, unit="s")
 

@@ -23,7 +23,7 @@ from promptctl.rules import exact_tests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Literal
 
     Word = Literal["worse", "not worse", "undecided", "better"]
@@ -170,23 +170,28 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
 
 
 class _Change:
-    """The mean change of the pass rate over cases, in the first stage, and its variance.
+    """The mean change of the pass rate over cases, in the first stage, and its interval.
 
-    The variance is that of the delete-one-group jackknife, which is the cluster-robust variance CR3 of a mean: R. Bell
-    and D. McCaffrey, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", Survey
-    Methodology 28 (2002). The interval has Student's quantile with one degree of freedom less than the effective number
-    of groups, which is smaller than their number if their sizes differ: L. Kish, "Survey Sampling" (1965). The
-    variance is at least that of the replies within the cases, so that cases that all pass have an interval too.
+    The interval is the wider one of two, at each end:
+
+    - That of the spread of the changes. The variance is that of the delete-one-group jackknife, which is the
+      cluster-robust variance CR3 of a mean: R. Bell and D. McCaffrey, "Bias Reduction in Standard Errors for Linear
+      Regression with Multi-Stage Samples", Survey Methodology 28 (2002). Student's quantile has one degree of freedom
+      less than the effective number of groups, which is smaller than their number if their sizes differ: L. Kish,
+      "Survey Sampling" (1965).
+    - That of the difference of two rates: R. Newcombe, "Interval Estimation for the Difference between Independent
+      Proportions", Statistics in Medicine 17 (1998), method 10. Where failures are rare, the spread of a few replies
+      says too little. The numbers of replies are divided by how much less the replies spread within the cases than
+      all together.
     """
 
     def __init__(self, compared: Sequence[Counts]) -> None:
         self._compared = compared
         self._cases = len(compared)
-        changes = [
-            (counts.new_passes / counts.new_replies if counts.new_replies else 0.0)
-            - counts.baseline_passes / counts.baseline_replies
-            for counts in compared
-        ]
+        new = [counts.new_passes / counts.new_replies if counts.new_replies else 0.0 for counts in compared]
+        baseline = [counts.baseline_passes / counts.baseline_replies for counts in compared]
+        self._new, self._baseline = math.fsum(new) / self._cases, math.fsum(baseline) / self._cases
+        changes = [now - before for now, before in zip(new, baseline, strict=True)]
         total = math.fsum(changes)
         self.mean = total / self._cases
         sums: dict[str | int, list[float]] = {}
@@ -194,62 +199,67 @@ class _Change:
             sums.setdefault(place if counts.group is None else counts.group, []).append(change)
         self.groups = len(sums)
         self._effective = self._cases**2 // sum(len(one) ** 2 for one in sums.values())
-        self._within = self._within_variance()
+        self._variance = 0.0
         if self.groups > 1:
             without = ((total - math.fsum(one)) / (self._cases - len(one)) for one in sums.values())
-            between = math.fsum((mean - self.mean) ** 2 for mean in without) * (self.groups - 1) / self.groups
-            self._variance = max(between, self._within)
-
-    @property
-    def _degrees(self) -> int:
-        return max(1, self._effective - 1)
+            between = math.fsum((mean - self.mean) ** 2 for mean in without)
+            self._variance = between * (self.groups - 1) / self.groups
+        self._rates = [
+            # The prior of H. Jeffreys.
+            (counts.baseline_passes + counts.new_passes + 0.5) / (counts.baseline_replies + counts.new_replies + 1)
+            for counts in compared
+        ]
+        rate = math.fsum(self._rates) / self._cases
+        self._part_within = math.fsum(one * (1 - one) for one in self._rates) / self._cases / (rate * (1 - rate))
 
     def interval(self) -> tuple[float, float] | None:
         """Return the interval of the change, None with a single group."""
-        if self.groups < 2:
-            return None
-        half = exact_tests.student_quantile(1 - INTERVAL_ERROR, self._degrees) * math.sqrt(self._variance)
-        return max(-1.0, self.mean - half), min(1.0, self.mean + half)
+        return self._interval(INTERVAL_ERROR) if self.groups > 1 else None
 
     def needed_cases(self, margin: float) -> int | None:
         """Return about how many more cases decide, if their change and its spread are those of the present cases."""
-
-        def decides(cases: int) -> bool:
-            degrees = max(1, self._effective * cases // self._cases - 1)
-            return self._decides(self._variance * self._cases / cases, degrees, margin)
-
-        least = _least(decides, self._cases + 1, _MOST_CASES)
+        least = _least(lambda cases: self._decides(margin, cases=cases), self._cases + 1, _MOST_CASES)
         return None if least is None else least - self._cases
 
     def needed_repeats(self, margin: float) -> int | None:
         """Return about how many more replies to each case decide, None if more replies alone cannot decide."""
         present = min((counts.new_replies for counts in self._compared if counts.new_replies), default=0)
-
-        def decides(repeats: int) -> bool:
-            variance = self._variance - self._within + self._within_variance(repeats)
-            return self._decides(variance, self._degrees, margin)
-
-        least = _least(decides, present + 1, _MOST_REPEATS)
+        least = _least(lambda repeats: self._decides(margin, repeats=repeats), present + 1, _MOST_REPEATS)
         return None if least is None else least - present
 
-    def _decides(self, variance: float, degrees: int, margin: float) -> bool:
-        error = math.sqrt(max(variance, 0.0))
-        is_excluded = exact_tests.student_quantile(1 - INTERVAL_ERROR, degrees) * error < self.mean + margin
-        return is_excluded or exact_tests.student_quantile(1 - ERROR / 2, degrees) * error < -self.mean
+    def _decides(self, margin: float, cases: int = 0, repeats: int = 0) -> bool:
+        is_excluded = self._interval(INTERVAL_ERROR, cases, repeats)[0] > -margin
+        return is_excluded or self._interval(ERROR / 2, cases, repeats)[1] < 0
 
-    def _within_variance(self, repeats: int = 0) -> float:
-        """Return the part of the variance that comes from replies to the same case, with at least so many replies.
+    def _interval(self, error: float, cases: int = 0, repeats: int = 0) -> tuple[float, float]:
+        """Return the interval, each of whose ends has this error, as with so many cases, or replies to each case."""
+        growth = max(cases, self._cases) / self._cases
+        quantile = exact_tests.student_quantile(1 - error, max(1, int(self._effective * growth) - 1))
+        new = [max(counts.new_replies, repeats, 1) for counts in self._compared]
+        baseline = [max(counts.baseline_replies, min(repeats, MOST_BASELINE)) for counts in self._compared]
+        variance = self._variance
+        if repeats:
+            present = ((max(counts.new_replies, 1), counts.baseline_replies) for counts in self._compared)
+            variance -= self._within(present) - self._within(zip(new, baseline, strict=True))
+        half = quantile * math.sqrt(max(variance, 0.0) / growth)
+        new_low, new_high = self._limits(self._new, new, quantile, growth)
+        low, high = self._limits(self._baseline, baseline, quantile, growth)
+        down = math.hypot(self._new - new_low, high - self._baseline)
+        up = math.hypot(new_high - self._new, self._baseline - low)
+        return max(-1.0, self.mean - max(half, down)), min(1.0, self.mean + max(half, up))
 
-        The pass rate of a case is estimated from both sides together, with the prior of H. Jeffreys.
-        """
-        parts: list[float] = []
-        for counts in self._compared:
-            replies = counts.baseline_replies + counts.new_replies
-            rate = (counts.baseline_passes + counts.new_passes + 0.5) / (replies + 1)
-            new = max(counts.new_replies, repeats, 1)
-            baseline = max(counts.baseline_replies, min(repeats, MOST_BASELINE))
-            parts.append(rate * (1 - rate) * (1 / new + 1 / baseline))
-        return math.fsum(parts) / self._cases**2
+    def _within(self, replies: Iterable[tuple[int, int]]) -> float:
+        """Return the part of the variance that comes from replies to the same case."""
+        parts = zip(self._rates, replies, strict=True)
+        return math.fsum(rate * (1 - rate) * (1 / new + 1 / old) for rate, (new, old) in parts) / self._cases**2
+
+    def _limits(self, rate: float, replies: Sequence[int], quantile: float, growth: float) -> tuple[float, float]:
+        """Return the limits of a pass rate: E. B. Wilson, Journal of the American Statistical Association 22 (1927)."""
+        number = growth * self._cases**2 / math.fsum(1 / one for one in replies) / self._part_within
+        square = quantile * quantile
+        center = (rate * number + square / 2) / (number + square)
+        half = quantile / (number + square) * math.sqrt(rate * (1 - rate) * number + square / 4)
+        return min(rate, center - half), max(rate, center + half)
 
 
 def _p_overall(stages: Sequence[Sequence[Counts]]) -> float | None:

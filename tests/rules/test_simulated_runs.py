@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from promptctl.rules.test_verdicts import DEFAULT_MARGIN
 from tests.conftest import ROOT
 from tests.rules.simulated_runs import (
     KEPT_VERDICTS,
@@ -14,6 +15,7 @@ from tests.rules.simulated_runs import (
     LETTERS,
     MOST_CALLS,
     MOST_FALSE,
+    MOST_MISSED,
     SCENARIOS,
     simulate,
 )
@@ -40,6 +42,8 @@ def test_the_kept_rates_meet_their_limits(name: str) -> None:
     assert row["calls"] <= MOST_CALLS.get(name, 30)
     if name.startswith("same text"):
         assert row["worse"] <= MOST_FALSE
+    if SCENARIOS[name].change <= -DEFAULT_MARGIN:
+        assert row["not worse"] <= MOST_MISSED
     # A baseline that was selected because it was not found worse looks better than it is.
     if "second release" not in name:
         assert row["interval"] >= 0.88

@@ -121,8 +121,17 @@ def test_equal_cases_are_not_worse_and_the_interval_is_no_point() -> None:
     assert (verdict.word, verdict.change, verdict.reason) == ("not worse", 0, "a drop of 5 points is excluded")
     assert verdict.interval is not None
     low, high = verdict.interval
-    assert -MARGIN < low < -0.01
-    assert high > 0.01
+    # 150 replies that all pass have a rate of at least 98 %.
+    assert low == pytest.approx(-0.02, abs=0.003)
+    assert 0 < high < 0.005
+
+
+def test_twenty_cases_that_always_pass_are_enough_in_a_first_run() -> None:
+    assert judge_run([[Counts(3, 3, 3, 3)] * 20], MARGIN).word == "not worse"
+    verdict = judge_run([[Counts(3, 3, 3, 3)] * 12], MARGIN)
+    assert (verdict.word, verdict.needed_cases, verdict.needed_repeats) == ("undecided", 8, 3)
+    assert judge_run([[Counts(6, 6, 6, 6)] * 12], MARGIN).word == "not worse"
+    assert judge_run([[Counts(5, 5, 5, 5)] * 12], MARGIN).word == "undecided"
 
 
 def test_a_proven_rise_is_better() -> None:
@@ -140,11 +149,10 @@ def test_a_proven_drop_over_all_cases_is_worse() -> None:
 def test_few_cases_are_undecided_and_more_of_them_would_decide() -> None:
     cases = [Counts(15, 30, 2, 3), Counts(20, 30, 2, 3), Counts(29, 30, 2, 3)] * 12
     verdict = judge_run([cases], 0.1)
-    assert (verdict.word, verdict.reason) == ("undecided", "the pass rate may have fallen by 11.7 points")
-    assert (verdict.needed_cases, verdict.needed_repeats) == (24, 3)
-    assert judge_run([cases + cases[:24]], 0.1).word == "not worse"
-    assert judge_run([cases + cases[:21]], 0.1).word == "undecided"
-    assert judge_run([[Counts(one.baseline_passes, 30, 4, 6) for one in cases]], 0.1).word == "not worse"
+    assert (verdict.word, verdict.reason) == ("undecided", "the pass rate may have fallen by 12.2 points")
+    assert (verdict.needed_cases, verdict.needed_repeats) == (31, 4)
+    assert judge_run([cases + cases[:33]], 0.1).word == "not worse"
+    assert judge_run([cases + cases[:27]], 0.1).word == "undecided"
 
 
 def test_more_repeats_do_not_help_where_the_cases_differ() -> None:
