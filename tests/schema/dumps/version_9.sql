@@ -1519,9 +1519,11 @@ begin
     perform promptctl.begin_change(author, reason, null, allow_new_variables);
     select * into served from promptctl.lock_or_create_prompts(array[create_version.name]);
     perform promptctl.require_not_archived(served);
-    create_version.settings := promptctl.stored_settings(create_version.settings);
-
-    if create_version.version is null then
+    if create_version.version is null and exists (
+        select from promptctl.versions v
+        where v.name = served.name and v.sha256 = sha256(convert_to(create_version.content, 'UTF8'))
+          and not v.is_retired) then
+        create_version.settings := promptctl.stored_settings(create_version.settings);
         select v.* into stored from promptctl.versions v
         where v.name = served.name and v.sha256 = sha256(convert_to(create_version.content, 'UTF8'))
           and v.settings = coalesce(create_version.settings, '{}') and not v.is_retired
@@ -2101,41 +2103,44 @@ CREATE FUNCTION promptctl.json_number(written text) RETURNS text
     SET extra_float_digits TO '1'
     AS $_$
 declare
-    -- The least number that is not a double is larger than this.
-    largest constant numeric := 1.7976931348623157e308;
     exact constant numeric := written;
     number double precision;
     shortest text;
+    shorter text;
+    digits integer;
 begin
     if written ~ '^-?[0-9]+$' then
         return exact::text;
-    elsif abs(exact) > largest then
-        return written;
-    elsif abs(exact) < 5e-324 then
-        return case when left(written, 1) = '-' then '-0.0' else '0.0' end;
+    elsif exact = 0 or abs(exact) between 1e-300 and 1e300 then
+        number := written;
+    else
+        begin
+            number := written;
+        exception when numeric_value_out_of_range then
+            return case when abs(exact) > 1 then written when left(written, 1) = '-' then '-0.0' else '0.0' end;
+        end;
     end if;
-    number := written;
     shortest := number::text;
+    -- Python also writes a decimal that is exactly halfway between two doubles, if a reader rounds it to this one.
+    -- PostgreSQL does not. Such a decimal is shorter only in this range: elsewhere it has 17 digits or more.
+    if abs(number) between 9e15 and 1e41 then
+        digits := length(regexp_replace(shortest, '[-.]|e.*', '', 'g'));
+        if digits >= 16 then
+            shorter := trim(to_char(number, '9.' || repeat('9', digits - 2) || 'EEEE'));
+            if shorter::double precision = number then
+                shortest := regexp_replace(shorter, '[.]?0*e', 'e');
+            end if;
+        end if;
+    end if;
     -- Python writes an exponent from 1e16 on, and PostgreSQL from 1e15 on.
     if shortest ~ 'e[+]15$' then
         shortest := shortest::numeric::text;
-    -- Where a decimal with 15 digits is halfway between two doubles, PostgreSQL writes 17 digits.
-    elsif length(shortest) > 20 and abs(number) between 1e-300 and 1e300
-        and number::numeric::double precision = number then
-        shortest := regexp_replace(trim(to_char(number::numeric, '9.99999999999999EEEE')), '[.]?0*e', 'e');
     end if;
-    if shortest !~ '[.e]' then
-        shortest := shortest || '.0';
-    end if;
-    -- Of two shortest decimals of one double, the one that is written stays.
-    return case when length(written) <= length(shortest)
-                     and written ~ case when strpos(shortest, 'e') > 0 then '^-?[1-9]([.][0-9]+)?e[-+][0-9][0-9]+$'
-                                        else '^-?[0-9]+[.][0-9]+$' end
-                then written else shortest end;
+    return case when shortest ~ '[.e]' then shortest else shortest || '.0' end;
 end
 $_$;
 
-COMMENT ON FUNCTION promptctl.json_number(written text) IS 'A JSON number as Python writes it: an integer as it is, any other as the shortest decimal of its double. A number that is too large for a double stays as it is.';
+COMMENT ON FUNCTION promptctl.json_number(written text) IS 'A JSON number as Python writes it: an integer as it is, any other as the shortest decimal that Python reads as the same double. A number that is too large for a double stays as it is.';
 
 CREATE FUNCTION promptctl.judge_rollout(r promptctl.rollouts) RETURNS promptctl.rollout_tick
     LANGUAGE plpgsql STABLE
@@ -2537,16 +2542,22 @@ COMMENT ON FUNCTION promptctl.merge_histograms(parts promptctl.histogram[]) IS '
 CREATE FUNCTION promptctl.message_texts(settings jsonb) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 declare
+    messages jsonb;
     message jsonb;
     block jsonb;
+    part jsonb;
     texts text[] := '{}';
 begin
     if jsonb_typeof(settings -> 'request') is distinct from 'string' then
         return texts;
     end if;
-    for message in select jsonb_path_query((settings ->> 'request')::jsonb, 'strict $.messages[*]', silent => true) loop
+    messages := (settings ->> 'request')::jsonb -> 'messages';
+    if jsonb_typeof(messages) is distinct from 'array' then
+        return texts;
+    end if;
+    for message in select jsonb_array_elements(messages) loop
         if jsonb_typeof(message -> 'content') = 'string' then
             texts := texts || (message ->> 'content');
         elsif jsonb_typeof(message -> 'content') = 'array' then
@@ -2555,19 +2566,19 @@ begin
                     texts := texts || (block ->> 'text');
                 elsif block ->> 'type' = 'tool_result' and jsonb_typeof(block -> 'content') = 'string' then
                     texts := texts || (block ->> 'content');
-                elsif block ->> 'type' = 'tool_result' then
-                    texts := texts || array(
-                        select t.text #>> '{}'
-                        from jsonb_path_query(block, 'strict $.content[*] ? (@.type == "text").text', silent => true)
-                            with ordinality t (text, place)
-                        where jsonb_typeof(t.text) = 'string' order by t.place);
+                elsif block ->> 'type' = 'tool_result' and jsonb_typeof(block -> 'content') = 'array' then
+                    for part in select jsonb_array_elements(block -> 'content') loop
+                        if part ->> 'type' = 'text' and jsonb_typeof(part -> 'text') = 'string' then
+                            texts := texts || (part ->> 'text');
+                        end if;
+                    end loop;
                 end if;
             end loop;
         end if;
     end loop;
     return texts;
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION promptctl.message_texts(settings jsonb) IS 'The texts in the messages of a request that are templates, in order: content, or the text of each block of type text, and the same in the content of each block of type tool_result.';
 
@@ -3191,32 +3202,39 @@ CREATE FUNCTION promptctl.request_text(request jsonb) RETURNS text
     AS $_$
 declare
     written text := request #>> '{}';
-    parsed constant jsonb := written;
+    parsed jsonb;
     without_numbers text;
+    -- Of what is outside of texts: another form than the usual one. Most texts have nothing that looks like it.
+    other_form constant text := '[:,][^ ]|[0-9][eE]|[.][0-9]+0[],}]|[0-9.]{17}|[^0-9]0[.]0000';
 begin
+    begin
+        parsed := written;
+    exception when data_exception or statement_too_complex then
+        raise exception using errcode = 'check_violation', constraint = 'a_request_is_an_object',
+            message = format('the request is not a JSON object: %s', sqlerrm);
+    end;
+    if jsonb_typeof(parsed) <> 'object' then
+        raise exception using errcode = 'check_violation', constraint = 'a_request_is_an_object',
+            message = format('the request is not a JSON object: it is of the type %s', jsonb_typeof(parsed));
+    end if;
     -- The usual case: the text of a client, or an object of an SQL caller. Where each colon and comma is followed by a space
-    -- and no number has an exponent, jsonb writes a text of another length if there is anything else to change.
-    if length(written) = length(parsed::text)
-        and written !~ '"(?:\s+:|:[^ ])|["\]}0-9el](?:\s+,|,[^ ])|[0-9][eE][-+]?[0-9]'
-        and not exists (
-            select from jsonb_path_query(parsed, 'strict $.** ? (@.type() == "number")') n (number)
-            where number::text !~ '^-?[0-9]+$'
-              and (length(number::text) > 16 or number::text !~ '^-?[0-9]+[.]([0-9]*[1-9]|0)$'
-                   or number::text ~ '^-?0[.]0000')) then
+    -- and no number has an exponent, jsonb writes a text of another length if there is anything else to change. It keeps the
+    -- digits of a number, and an escape has digits in upper or lower case.
+    if length(written) = length(parsed::text) and written !~ '\\u00[01][A-F]'
+        and (written !~ other_form or regexp_replace(written, '"(?:[^"\\]|\\.)*"', '""', 'g') !~ other_form) then
         return written;
     end if;
-    select string_agg(case when left(t.word, 1) = '"' then t.word::jsonb::text
-                           when t.word = ',' then ', ' when t.word = ':' then ': '
-                           when t.word ~ '^[-0-9]' then promptctl.json_number(t.word)
-                           else t.word end, '' order by t.place),
-           string_agg(case when left(t.word, 1) = '"' then t.word::jsonb::text
-                           when t.word = ',' then ', ' when t.word = ':' then ': '
-                           when t.word ~ '^[-0-9]' then '0'
-                           else t.word end, '' order by t.place)
+    select string_agg(t.piece, '' order by t.place),
+           string_agg(case when t.is_number then '0' else t.piece end, '' order by t.place)
     into written, without_numbers
-    from (select m.words[1], m.place
+    from (select m.place, m.words[1] ~ '^[-0-9]' as is_number,
+                 case when left(m.words[1], 1) = '"' then m.words[1]::jsonb::text
+                      when m.words[1] = ',' then ', ' when m.words[1] = ':' then ': '
+                      when m.words[1] ~ '^-?[1-9][0-9]*$' then m.words[1]
+                      when m.words[1] ~ '^[-0-9]' then promptctl.json_number(m.words[1])
+                      else m.words[1] end as piece
           from regexp_matches(written, '"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*|[a-z]+|[][{}:,]', 'g')
-              with ordinality m (words, place)) t (word, place);
+              with ordinality m (words, place)) t;
     -- jsonb keeps the last one of equal keys.
     if length(without_numbers) <> length(without_numbers::jsonb::text) then
         raise exception using errcode = 'check_violation', constraint = 'a_request_has_each_key_once',
@@ -3226,7 +3244,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION promptctl.request_text(request jsonb) IS 'The text of a request, as it is stored: one space after each colon and comma, no other, and the keys in their order. Equal texts are equal requests. It takes the value of settings.request: a text, or an object.';
+COMMENT ON FUNCTION promptctl.request_text(request jsonb) IS 'The text of a request, as it is stored: one space after each colon and comma, no other, the keys in their order, and numbers as json_number writes them. Requests are equal if these texts are. It takes the value of settings.request: a text, or an object.';
 
 CREATE TABLE promptctl.versions (
     name text NOT NULL COLLATE pg_catalog."C",
@@ -4632,12 +4650,13 @@ begin
         return settings;
     end if;
     written := promptctl.request_text(request);
-    return case when jsonb_typeof(request) = 'string' and written = request #>> '{}' then settings
+    return case when written = '{}' then settings - 'request'
+                when jsonb_typeof(request) = 'string' and written = request #>> '{}' then settings
                 else jsonb_set(settings, '{request}', to_jsonb(written)) end;
 end
 $$;
 
-COMMENT ON FUNCTION promptctl.stored_settings(settings jsonb) IS 'Settings as they are stored: the request is a text, because jsonb does not keep the order of keys.';
+COMMENT ON FUNCTION promptctl.stored_settings(settings jsonb) IS 'Settings as they are stored: the request is a text, because jsonb does not keep the order of keys. A request without keys is left out.';
 
 CREATE FUNCTION promptctl.template_variables(content text, settings jsonb) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -4663,14 +4682,21 @@ declare
     -- Whether the last closing brace closed an argument.
     was_argument boolean := false;
     opens_argument boolean := false;
+    texts text[];
+    settings_of_texts jsonb;
 begin
-    if settings ? 'request' then
-        return array(
-            select v.name collate "C"
-            from unnest(content || promptctl.message_texts(settings)) with ordinality t (text, text_place)
-            cross join unnest(promptctl.template_variables(t.text, settings - 'request'))
-                with ordinality v (name, name_place)
-            group by v.name collate "C" order by min(array[t.text_place, v.name_place]));
+    -- Most requests have no messages. An escape can hide the key.
+    if strpos(settings ->> 'request', '"messages"') > 0 or strpos(settings ->> 'request', E'\\u') > 0 then
+        texts := promptctl.message_texts(settings);
+        if texts <> '{}' then
+            settings_of_texts := settings - 'request';
+            return array(
+                select v.name collate "C"
+                from unnest(content || texts) with ordinality t (text, text_place)
+                cross join unnest(promptctl.template_variables(t.text, settings_of_texts))
+                    with ordinality v (name, name_place)
+                group by v.name collate "C" order by min(array[t.text_place, v.name_place]));
+        end if;
     end if;
     if style = 'none' or content not like '%{%' then
         return '{}';
