@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import fcntl
 import importlib
@@ -38,6 +39,12 @@ ROOT = Path(__file__).parent.parent
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SERVERS = available_servers()
 AUTHOR = "ada@example.com"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package once: the commands under test write no bytecode, so each would compile what it imports."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "promptctl", quiet=2)
 
 
 @dataclass(frozen=True)
