@@ -106,7 +106,8 @@ HEADINGS = (
                 "test:run_cases",
                 "Run test cases with Claude, and compare a version with the active one.",
                 p.TEST_TARGETS, p.TEST_AGAINST, p.TEST_CASE, p.REPEAT, p.TEST_MARGIN, p.TEST_MODELS, p.ESTIMATE,
-                p.MAX_COST, p.REPLAY, p.BATCH, p.RESUME, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML, p.JUNIT, p.AUTHOR,
+                p.MAX_COST, p.REPLAY, p.BATCH, p.RESUME, p.TEST_STRICT, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML,
+                p.JUNIT, p.AUTHOR,
             ),
             "test list": Command(
                 "test_list:list_runs", "List runs of test cases, newest first.", p.OPTIONAL_NAME, p.LIMIT

@@ -369,6 +369,7 @@ MAX_COST = _option("max_cost", "--max-cost", "DOLLARS", "Most that all runs may 
 REPLAY = _flag("replay", "--replay", "Use kept replies only. Make no call, and need no API key.")
 BATCH = _flag("batch", "--batch", "Make the calls in batches: half the price, within a day.")
 RESUME = _flag("resume", "--resume", "First take the replies that an earlier run left in batches and files.")
+TEST_STRICT = _flag("strict", "--strict", "Exit with 9 if a verdict is undecided.")
 ALL_CASES = _flag("all", "--all", "List the cases that are as before, too.")
 TEST_FORMAT = _option(
     "format", "--format", "FORMAT", "Format of the answer: text, markdown (for a comment on a pull request) or json."

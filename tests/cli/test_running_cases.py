@@ -84,8 +84,8 @@ def test_a_broken_version_is_worse(run: Callable[..., Ended]) -> None:
 
 def test_a_good_version_is_never_worse_and_a_second_run_costs_nothing(run: Callable[..., Ended]) -> None:
     first = run("support", "--json")
-    assert first.code in (0, 9)
     [result] = json.loads(first.out)["runs"]
+    assert first.code == 0
     assert (result["name"], result["version"], result["against_version"], result["run"]) == ("support", 4, 1, 1)
     assert result["calls"] == 36
     assert result["cost_usd"] > 0
@@ -94,6 +94,8 @@ def test_a_good_version_is_never_worse_and_a_second_run_costs_nothing(run: Calla
     assert (again.code, second["calls"], second["cost_usd"]) == (first.code, 0, 0)
     assert second["verdict"] == result["verdict"]
     assert [case["new_passes"] for case in second["cases"]] == [case["new_passes"] for case in result["cases"]]
+    assert result["verdict"] == "undecided"
+    assert run("support@4", "--json", "--strict").code == 9
 
 
 def test_the_active_version_is_run_alone(run: Callable[..., Ended]) -> None:

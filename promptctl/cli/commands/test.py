@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from promptctl.evaluation.results import Estimate, Subject
     from promptctl.postgres.database import Database
 
-_EXIT_CODES = {"worse": errors.DIFFERENT, "undecided": errors.NOT_DECIDED}
-
 
 def run_cases(
     run: Run,
@@ -40,6 +38,7 @@ def run_cases(
     replay: bool = False,
     batch: bool = False,
     resume: bool = False,
+    strict: bool = False,
     all: bool = False,
     format: str | None = None,
     html: str | None = None,
@@ -58,7 +57,7 @@ def run_cases(
 
     test list, test show, test add and test judge are commands of their own.
 
-    Exit codes: 0 not worse or better, 3 worse, 9 undecided, 7 Claude failed.
+    Exit codes: 3 worse, 7 Claude failed, with --strict 9 undecided, otherwise 0.
 
     Examples:
       promptctl test default-system-prompt@3 --estimate
@@ -89,7 +88,8 @@ def run_cases(
         command = _Command(run, database, options, form, margin is not None)
         if estimate:
             return command.show_estimates(selected, model or [None])
-        return command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
+        command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
+        return command.exit_code(strict=strict)
 
 
 class _Command:
@@ -134,8 +134,8 @@ class _Command:
         all_cases: bool,
         html: str | None,
         junit: str | None,
-    ) -> int:
-        """Run and show the targets; return the exit code. After a failure, first show the runs that ended."""
+    ) -> None:
+        """Run and show the targets. After a failure, first show the runs that ended."""
         failure: BaseException | None = None
         try:
             with interruption.terminated():
@@ -154,8 +154,13 @@ class _Command:
             messages.note("the replies that came are stored: the same command goes on from there")
         if failure is not None:
             raise failure
+
+    def exit_code(self, *, strict: bool) -> int:
+        """Return the exit code for the verdicts of all runs."""
         words = {tested.result.verdict.word for tested in self._tests}
-        return next((code for word, code in _EXIT_CODES.items() if word in words), 0)
+        if "worse" in words:
+            return errors.DIFFERENT
+        return errors.NOT_DECIDED if strict and "undecided" in words else 0
 
     def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
         replies: dict[str, list[CaseReplies]] = {}
