@@ -154,7 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._receive({})
 
     def do_POST(self) -> None:
-        self._receive(json.loads(self.rfile.read(int(self.headers["content-length"])) or "{}"))
+        length = int(self.headers["content-length"])
+        content = self.rfile.read(length)
+        if len(content) < length:
+            # A process that is killed leaves a part of its request.
+            self.close_connection = True
+            return
+        self._receive(json.loads(content or "{}"))
 
     def _receive(self, body: dict[str, Any]) -> None:
         began = time.monotonic()
