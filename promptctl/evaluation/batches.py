@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
 from promptctl.claude import message_batches
 from promptctl.evaluation.budget import TokensUsed
-from promptctl.evaluation.calls import Counts, timestamp
+from promptctl.evaluation.calls import MAY_PASS, Counts, timestamp
 from promptctl.rules import tokens
 from promptctl.rules.test_replies import Reply, canonical_json, text_of
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from promptctl.evaluation.budget import Budget
     from promptctl.evaluation.calls import Call
     from promptctl.evaluation.result_recorder import Recorder
-    from promptctl.rules.use_ids import UseIds
 
 FIRST_POLL_SECONDS = 2.0
 _LONGEST_POLL_SECONDS = 60.0
@@ -34,16 +34,17 @@ MOST_REPETITIONS = 2
 _OF_THE_REQUEST = ("invalid_request_error", "request_too_large", "not_found_error")
 # How often a poll that fails for a moment, for example because the connection is lost, is made in sequence.
 _MOST_FAILED_POLLS = 10
+# The database takes the hashes of so many requests, which are shorter than 300 bytes each, as one document of 10 MB.
+_MOST_IN_A_BATCH = min(30_000, message_batches.MOST_REQUESTS)
 
 
 class BatchCalls:
     """Makes calls in batches. It has the method `make` of `calls.Calls`, and is used in its place."""
 
-    def __init__(self, claude: Claude, budget: Budget, ids: UseIds, recorder: Recorder) -> None:
+    def __init__(self, claude: Claude, budget: Budget, recorder: Recorder) -> None:
         self._recorder = recorder
         self._claude = claude
         self._budget = budget
-        self._ids = ids
         # The hash of the text that the calls belong to, by request hash; '' for the calls of a judge.
         self.text_hashes: Mapping[str, str] = {}
 
@@ -71,7 +72,7 @@ class BatchCalls:
                     if result.kind == "errored" and result.error_type not in _OF_THE_REQUEST:
                         again.append(call)
                         failures[call.request_hash] = _sentence(result)
-                    elif (reply := self.reply(result, call.case_hash, call.request_hash)) is None:
+                    elif (reply := self.reply(batch.id, result, call.case_hash, call.request_hash)) is None:
                         failures[call.request_hash] = _sentence(result)
                         ended += 1
                     else:
@@ -91,8 +92,12 @@ class BatchCalls:
         self._wait(batch_id, lambda counts: report(_counts(counts, 0, sum(counts.values()))))
         yield from message_batches.results(self._claude, batch_id)
 
-    def reply(self, result: BatchResult, case_hash: str, request_hash: str) -> Reply | None:
-        """Return the reply in the result of a request, and count what it cost; None if it has no reply."""
+    def reply(self, batch_id: str, result: BatchResult, case_hash: str, request_hash: str) -> Reply | None:
+        """Return the reply in the result of a request, and count what it cost; None if it has no reply.
+
+        Its id is made of the batch and the request: a process that is killed while it stores the replies of a batch
+        leaves some of them, and the next one takes them all.
+        """
         message = result.message
         if message is None:
             return None
@@ -116,7 +121,7 @@ class BatchCalls:
             response_ms=None,
             cost=cost,
             created_at=timestamp(time.time()),
-            id=self._ids.new(time.perf_counter()),
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch_id}/{result.custom_id}")),
             failure_code=None,
         )
 
@@ -133,7 +138,7 @@ class BatchCalls:
                 break
             greatest += reserved
             length = len(canonical_json(keywords).encode("utf-8", "surrogatepass")) + 200
-            if group and (len(group) == message_batches.MOST_REQUESTS or size + length > message_batches.MOST_BYTES):
+            if group and (len(group) == _MOST_IN_A_BATCH or size + length > message_batches.MOST_BYTES):
                 yield group
                 group, size = [], 0
             group.append(call)
@@ -169,9 +174,9 @@ class BatchCalls:
         while True:
             try:
                 state = message_batches.retrieve(self._claude, batch_id)
-            except errors.ClaudeFailed:
+            except errors.ClaudeFailed as failure:
                 failed_polls += 1
-                if failed_polls == _MOST_FAILED_POLLS:
+                if failure.code not in MAY_PASS or failed_polls == _MOST_FAILED_POLLS:
                     raise
             else:
                 failed_polls = 0

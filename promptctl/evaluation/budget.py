@@ -75,12 +75,13 @@ class Budget:
     def reserve(self, keywords: Mapping[str, Any]) -> float | None:
         """Reserve the most that a call can cost, and return it. None if that could exceed the limit.
 
-        Without a limit the result is 0.0.
+        Without a limit the result is 0.0. With one, a reply of another model than the requested one, whose price is not
+        known, is the last reply.
         """
         if self.most is None:
             return 0.0
         greatest = self.greatest_cost(keywords)
-        if greatest is None or (self.spent or 0.0) + self._reserved + greatest > self.most:
+        if greatest is None or self.spent is None or self.spent + self._reserved + greatest > self.most:
             return None
         self._reserved += greatest
         return greatest

@@ -39,6 +39,8 @@ GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.1
 _OVERLOAD = ("overloaded_error", "api_error", "timeout_error")
 _PASSING = ("reply_cut", "reply_incomplete", "claude_timed_out", "claude_unreachable")
+# Failures after which the same call may succeed.
+MAY_PASS = (*_OVERLOAD, *_PASSING, "rate_limit_error")
 # A failure that says something about this request alone. After any other one, each further call would fail too.
 _OF_THE_REQUEST = ("invalid_request_error", "request_too_large")
 

@@ -1,4 +1,4 @@
-"""Store the results of a run as they come; in a file while the database cannot be reached."""
+"""Store the results of a run as they come; in a file after a failure of the database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from promptctl import errors
 from promptctl.evaluation.spooled_results import SpooledResults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from promptctl.evaluation.storage import Storage
@@ -25,12 +25,12 @@ class Recorder:
     """Records the results of one run. `run` is its number, `notes` are sentences for a person."""
 
     def __init__(self, storage: Storage, run: int, directory: str) -> None:
-        """Store results in `storage`, or in a file of `directory` once the database cannot be reached."""
+        """Store results in `storage`, or in a file of `directory` after a failure of the database."""
         self.run = run
         self.notes: list[str] = []
         self.reply_ids: set[str] = set()
         self._storage = storage
-        self._spool = SpooledResults(directory, run)
+        self._spool = SpooledResults(directory, run, storage.installation())
         self._is_spooling = False
         # What is not stored yet, by the hash of the text that it belongs to.
         self._replies: dict[str, list[Reply]] = {}
@@ -70,60 +70,48 @@ class Recorder:
     def end(self, outcome: RunOutcome, results: Sequence[CaseOutcome]) -> None:
         """Store the outcome of the run, after everything else."""
         self.flush()
-        if not self._is_spooling:
-            try:
-                self._storage.end_run(self.run, outcome, results)
-            except errors.Unreachable as problem:
-                self._begin_to_spool(problem)
-            else:
-                return
-        self._spool.add_end(outcome, results)
+        self._store(
+            lambda: self._storage.end_run(self.run, outcome, results), lambda: self._spool.add_end(outcome, results)
+        )
 
     def record_batch(self, batch_id: str, requests: Mapping[str, Any]) -> None:
         """Store the id of a batch of messages, and what its replies need."""
-        if not self._is_spooling:
-            try:
-                self._storage.record_batch(self.run, batch_id, requests)
-            except errors.Unreachable as problem:
-                self._begin_to_spool(problem)
-            else:
-                return
-        self._spool.add_batch(batch_id, requests)
+        self._store(
+            lambda: self._storage.record_batch(self.run, batch_id, requests),
+            lambda: self._spool.add_batch(batch_id, requests),
+        )
 
     def end_batch(self, batch_id: str) -> None:
         """Mark a batch as ended, after its replies were stored."""
         self.flush()
-        if not self._is_spooling:
-            try:
-                self._storage.end_batch(batch_id)
-            except errors.Unreachable as problem:
-                self._begin_to_spool(problem)
-            else:
-                return
-        self._spool.add_batch_end(batch_id)
+        self._store(lambda: self._storage.end_batch(batch_id), lambda: self._spool.add_batch_end(batch_id))
 
     def _store_replies(self, text_hash: str, replies: Sequence[Reply]) -> None:
-        if not self._is_spooling:
-            try:
-                self._storage.record_replies(self.run, text_hash, replies)
-            except errors.Unreachable as problem:
-                self._begin_to_spool(problem)
-            else:
-                return
-        self._spool.add_replies(text_hash, replies)
+        self._store(
+            lambda: self._storage.record_replies(self.run, text_hash, replies),
+            lambda: self._spool.add_replies(text_hash, replies),
+        )
 
     def _store_judgements(self, judge_sha256: str, judgements: Sequence[Judgement]) -> None:
+        self._store(
+            lambda: self._storage.record_judgements(judge_sha256, judgements),
+            lambda: self._spool.add_judgements(judge_sha256, judgements),
+        )
+
+    def _store(self, record: Callable[[], object], spool: Callable[[], None]) -> None:
+        """Store a result with `record`, or with `spool` from the first failure of the database on.
+
+        Any failure counts, for example of a full disk: what Claude was paid for is never thrown away.
+        """
         if not self._is_spooling:
             try:
-                self._storage.record_judgements(judge_sha256, judgements)
-            except errors.Unreachable as problem:
-                self._begin_to_spool(problem)
+                record()
+            except errors.PromptctlError as problem:
+                self._is_spooling = True
+                reason = problem.message.partition(";")[0]
+                self.notes.append(
+                    f"the results are in {self._spool.path}, and --resume stores them. The database failed: {reason}"
+                )
             else:
                 return
-        self._spool.add_judgements(judge_sha256, judgements)
-
-    def _begin_to_spool(self, problem: errors.Unreachable) -> None:
-        self._is_spooling = True
-        self.notes.append(
-            f"{problem.message}: the results are in {self._spool.path}, and --resume stores them in the database"
-        )
+        spool()

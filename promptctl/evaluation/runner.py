@@ -28,7 +28,7 @@ from promptctl.rules.test_cases import cases_hash
 from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, MOST_MORE, Counts, Verdict
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import test_runs
-from promptctl.store.test_runs import CaseOutcome, Failure, NewRun, RunOutcome
+from promptctl.store.test_runs import CaseOutcome, Failure, NewRun, OpenBatch, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -159,8 +159,8 @@ class _Run:
 
     def execute(self) -> RunResult:
         options = self._options
-        if options.is_resumed and (count := spooled_results.upload(options.directory, self._storage)):
-            self._notes.append(f"{count} replies of an earlier run were stored")
+        if options.is_resumed:
+            self._notes += spooled_results.upload(options.directory, self._storage)
         number = self._storage.begin_run(self._new_run(), self._cases)
         self._recorder = Recorder(self._storage, number, options.directory)
         self._judging = Judging(self._judges, self._storage, self._recorder, self._make_judge_calls)
@@ -260,7 +260,7 @@ class _Run:
         return judges
 
     def _check_prices(self) -> None:
-        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        sides = self._sides()
         models = [side.model for side in sides] + [judge.model for judge in self._judges if judge is not None]
         self._budget.check_models(dict.fromkeys(models))
 
@@ -303,30 +303,42 @@ class _Run:
         if not batches:
             return
         if not self._options.is_resumed:
-            self._notes.append(
-                f"{len(batches)} batches of earlier runs have replies that were not taken: use --resume to take them"
-            )
+            count = "1 batch of an earlier run" if len(batches) == 1 else f"{len(batches)} batches of earlier runs"
+            self._notes.append(f"the replies of {count} were not taken: use --resume to take them")
             return
         maker = self._batch_maker()
         for batch in batches:
-            replies: dict[str, list[Reply]] = {}
-            for result in maker.collect(batch.id, self._report_as("batch")):
-                case_hash, request_hash, text_hash = batch.requests.get(result.custom_id, ("", "", ""))
-                reply = maker.reply(result, case_hash, request_hash) if request_hash else None
-                if reply is None:
-                    continue
-                self._new_calls += bool(text_hash)
-                if not text_hash:
-                    self._judging.answers.setdefault(request_hash, []).append(reply)
-                    continue
-                self._recorder.reply_ids.add(reply.id)
-                replies.setdefault(text_hash, []).append(reply)
-                for side in (self._new, self._baseline):
-                    if side is not None and request_hash in side.request_hashes:
-                        side.add_fresh(reply)
-            for text_hash, group in replies.items():
-                self._storage.record_replies(batch.run, text_hash, group)
-            self._storage.end_batch(batch.id)
+            try:
+                self._take_batch(maker, batch)
+            except errors.ClaudeFailed as failure:
+                if failure.code != "not_found_error":
+                    raise
+                self._notes.append(f"Claude has no batch {batch.id} for this API key, so its calls are made again")
+
+    def _take_batch(self, maker: BatchCalls, batch: OpenBatch) -> None:
+        """Wait for a batch of an earlier run and take its replies, except for those that the run has stored."""
+        replies: dict[str, list[Reply]] = {}
+        kept = {reply.id for side in self._sides() for group in side.replies.values() for reply in group}
+        for result in maker.collect(batch.id, self._report_as("batch")):
+            case_hash, request_hash, text_hash = batch.requests.get(result.custom_id, ("", "", ""))
+            reply = maker.reply(batch.id, result, case_hash, request_hash) if request_hash else None
+            if reply is None or reply.id in kept:
+                continue
+            self._new_calls += bool(text_hash)
+            if not text_hash:
+                self._judging.answers.setdefault(request_hash, []).append(reply)
+                continue
+            self._recorder.reply_ids.add(reply.id)
+            replies.setdefault(text_hash, []).append(reply)
+            for side in self._sides():
+                if request_hash in side.request_hashes:
+                    side.add_fresh(reply)
+        for text_hash, group in replies.items():
+            self._storage.record_replies(batch.run, text_hash, group)
+        self._storage.end_batch(batch.id)
+
+    def _sides(self) -> list[Side]:
+        return [self._new] if self._baseline is None else [self._new, self._baseline]
 
     def _make_replies(self, stage: Any, repeats: Mapping[int, int]) -> None:
         """Make the calls that are missing for so many replies to each case, on both sides."""
@@ -336,7 +348,7 @@ class _Run:
                 return
 
     def _make_missing(self, stage: Any, repeats: Mapping[int, int]) -> None:
-        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        sides = self._sides()
         # A call is of the side whose request it is. Where both sides send the same, they share the replies.
         side_of: dict[str, Side] = {}
         pending: list[Call] = []
@@ -367,7 +379,10 @@ class _Run:
         self._failures.update(maker.make(pending, take, self._report_as(stage)))
         self._recorder.flush()
         if self._budget.is_exhausted:
-            self._notes.append(f"the calls ended at the limit of {self._options.max_cost:g} US dollars")
+            end = f"the calls ended at the limit of {self._options.max_cost:g} US dollars"
+            if self._budget.spent is None:
+                end = "the calls ended, because a model that Claude returned has no known price to limit"
+            self._notes.append(end)
 
     def _make_judge_calls(self, calls: Sequence[Call], take: Callable[[Reply], None]) -> Mapping[str, str]:
         """Make calls of judges. Return the failures, None of them if no call may be made."""
@@ -383,7 +398,7 @@ class _Run:
 
     def _drop_stale(self) -> bool:
         """Drop kept replies of other models than the same name returned in this run. Return whether there were any."""
-        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        sides = self._sides()
         is_stale = False
         for side in sides:
             returned = {model for other in sides if other.model == side.model for model in other.fresh_models}
@@ -460,7 +475,7 @@ class _Run:
         raise failed(sentences[0] if sentences else "there are no calls")
 
     def _all_models(self) -> Sequence[str]:
-        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        sides = self._sides()
         return sorted({reply.model for side in sides for replies in side.replies.values() for reply in replies})
 
     def _outcome(self, verdict: Verdict | None, failure: str | None, models: Sequence[str], missing: int) -> RunOutcome:
@@ -496,7 +511,7 @@ class _Run:
         return self._maker
 
     def _batch_maker(self) -> BatchCalls:
-        return BatchCalls(self._open_claude(), self._budget, self._ids, self._recorder)
+        return BatchCalls(self._open_claude(), self._budget, self._recorder)
 
     def _report_as(self, stage: Any) -> Callable[[CallCounts], None]:
         def report(counts: CallCounts) -> None:

@@ -1,13 +1,14 @@
-"""A file in the working directory for the results of a run whose database cannot be reached, and their upload.
+"""A file in the working directory for the results of a run whose database failed, and their upload.
 
 Each line is a JSON object. A process that is killed leaves at most the last line incomplete, which is ignored.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import errors
 from promptctl.rules.test_replies import Judgement, Reply
@@ -15,6 +16,7 @@ from promptctl.store.test_runs import CaseOutcome, Failure, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from io import FileIO
 
     from promptctl.evaluation.storage import Storage
 
@@ -24,9 +26,10 @@ _PREFIX, _SUFFIX = "promptctl-test-", ".jsonl"
 class SpooledResults:
     """The file of one run. It is created, readable for its owner only, when the first result is added."""
 
-    def __init__(self, directory: str, run: int) -> None:
+    def __init__(self, directory: str, run: int, installation: str) -> None:
+        """Name the file in a directory. `installation` is the id of the database of the run."""
         self.path = os.path.join(directory, f"{_PREFIX}{run}{_SUFFIX}")
-        self._run = run
+        self._head = {"database": installation, "run": run}
 
     def add_replies(self, sha256: str, replies: Sequence[Reply]) -> None:
         """Add replies to the text with this hash. Raises Failed (`spool_failed`)."""
@@ -53,52 +56,80 @@ class SpooledResults:
         self._add({"ended_batch": batch_id})
 
     def _add(self, document: Mapping[str, Any]) -> None:
-        line = json.dumps({"run": self._run, **document}).encode() + b"\n"
+        line = json.dumps({**self._head, **document}).encode() + b"\n"
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with open(handle, "ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            with open(handle, "ab", buffering=0) as file:
+                size = os.fstat(handle).st_size
+                try:
+                    _write(file, line)
+                except OSError:
+                    # Without a part of a line, into which the next one would be written.
+                    with contextlib.suppress(OSError):
+                        file.truncate(size)
+                    raise
         except OSError as problem:
             raise errors.Failed(
                 "spool_failed",
-                f"the database cannot be reached, and the replies cannot be written to {self.path}: {problem.strerror}",
+                f"the database failed, and the replies cannot be written to {self.path}: {problem.strerror}",
                 hint="run the command in a directory that you may write to",
             ) from problem
 
 
-def upload(directory: str, storage: Storage) -> int:
-    """Store the results of all files in a directory, remove the files, and return how many replies they had.
+def upload(directory: str, storage: Storage) -> list[str]:
+    """Store the results of all files in a directory, and remove the files. Return notes for a person.
 
-    What the database refuses is left out, for example the replies of a version that was erased meanwhile. Raises
-    Unreachable, and then a file stays as it is: storing its replies again stores none twice.
+    What the database refuses is left out, for example the replies of a version that was erased meanwhile. A file of
+    another database stays. Raises Unreachable and Failed, and then a file stays too: storing its replies again stores
+    none twice.
     """
+    notes: list[str] = []
     replies = 0
     for name in sorted(os.listdir(directory)):
         if not (name.startswith(_PREFIX) and name.endswith(_SUFFIX)):
             continue
         path = os.path.join(directory, name)
-        for document in _documents(path):
-            replies += len(document.get("replies", ()))
-            try:
-                _store(document, storage)
-            except (errors.Refused, errors.NotFound):
+        try:
+            documents = _documents(path)
+            if documents is None or any(one["database"] != storage.installation() for one in documents):
+                notes.append(f"{path} is not of this database, and stays")
                 continue
-        os.unlink(path)
-    return replies
+            for document in documents:
+                with contextlib.suppress(errors.Refused, errors.NotFound):
+                    _store(document, storage)
+                replies += len(document.get("replies", ()))
+            os.unlink(path)
+        except OSError as problem:
+            notes.append(f"{path} stays: {problem.strerror}")
+    if replies:
+        count = "1 reply" if replies == 1 else f"{replies} replies"
+        notes.insert(0, f"stored {count} that an earlier run left in a file")
+    return notes
 
 
-def _documents(path: str) -> list[dict[str, Any]]:
-    """Return the lines of a file, those with the outcome last: a run that has ended takes no more replies."""
+def _write(file: FileIO, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def _documents(path: str) -> list[dict[str, Any]] | None:
+    """Return the lines of a file, those with the outcome last: a run that has ended takes no more replies.
+
+    None for a file of another program. Raises OSError.
+    """
     documents: list[dict[str, Any]] = []
     with open(path, "rb") as file:
         for line in file:
             try:
-                documents.append(json.loads(line))
-            except ValueError:
+                document: Any = json.loads(line)
+            except (ValueError, RecursionError):
                 # The process was killed while it wrote the last line.
                 continue
+            if not isinstance(document, dict) or not {"database", "run"} <= cast("dict[str, Any]", document).keys():
+                return None
+            documents.append(cast("dict[str, Any]", document))
     return sorted(documents, key=lambda document: "outcome" in document)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from promptctl import errors
-from promptctl.store import test_runs
+from promptctl.store import administration, test_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,11 @@ _Result = TypeVar("_Result")
 
 
 class Storage(Protocol):
-    """Where runs are stored. The methods are the functions of `store.test_runs`, with their errors."""
+    """Where runs are stored. The other methods are the functions of `store.test_runs`, with their errors."""
+
+    def installation(self) -> str:
+        """Return the unique id of the database."""
+        ...
 
     def kept_replies(self, request_hashes: Sequence[str], most: int) -> list[Reply]:
         """Return the newest `most` replies to each request, oldest first."""
@@ -67,6 +71,13 @@ class DatabaseStorage:
         self._database = database
         self._author = author
         self._reconnect = reconnect
+        self._installation: str | None = None
+
+    def installation(self) -> str:
+        """Do as the method of Storage says."""
+        if self._installation is None:
+            self._installation = self._run(administration.read_installation_id)
+        return self._installation
 
     def kept_replies(self, request_hashes: Sequence[str], most: int) -> list[Reply]:
         """Do as the method of Storage says."""

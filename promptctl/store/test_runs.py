@@ -228,12 +228,17 @@ def record_batch(database: Database, run: int, batch_id: str, requests: Mapping[
 
 
 def open_batches(database: Database, name: str) -> list[OpenBatch]:
-    """Return the batches of runs of a prompt whose replies are not stored, oldest first."""
+    """Return the batches of runs of a prompt whose replies are not stored, oldest first.
+
+    Claude keeps the replies of a batch for 29 days. Older batches are left out.
+    """
     rows = database.run(
         """
         select b.id, b.run, b.requests
         from promptctl.test_batches b join promptctl.test_runs r on r.run = b.run
-        where r.name = $1 and b.ended_at is null and r.ended_at is null order by b.began_at, b.id
+        where r.name = $1 and b.ended_at is null and r.ended_at is null
+          and b.began_at > now() - interval '29 days'
+        order by b.began_at, b.id
         """,
         name,
     )

@@ -68,6 +68,9 @@ class MemoryStorage:
     # The database is lost when the first replies are to be stored.
     is_lost_at_replies: bool = False
 
+    def installation(self) -> str:
+        return "memory"
+
     def kept_replies(self, request_hashes: Sequence[str], most: int) -> list[Reply]:
         self._check()
         by_hash: dict[str, list[Reply]] = defaultdict(list)

@@ -282,7 +282,7 @@ def test_a_database_that_is_lost_loses_no_reply(run_cases: RunCases, tmp_path: P
     assert (resumed.new_calls, resumed.judge_calls) == (0, 0)
     assert len(run.storage.replies) == 24
     assert run.storage.outcomes[1].verdict == "not worse"
-    assert resumed.notes == ["24 replies of an earlier run were stored"]
+    assert resumed.notes == ["stored 24 replies that an earlier run left in a file"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -366,7 +366,7 @@ def test_replies_that_can_be_stored_nowhere_end_the_run(run_cases: RunCases, tmp
     run = run_cases()
     run.storage.is_lost_at_replies = True
     run.directory = tmp_path / "missing"
-    with pytest.raises(errors.Failed, match="the database cannot be reached, and the replies cannot be") as raised:
+    with pytest.raises(errors.Failed, match="the database failed, and the replies cannot be") as raised:
         run.run([case(1)])
     assert raised.value.code == "spool_failed"
 
@@ -380,3 +380,76 @@ def test_a_database_that_is_lost_while_a_batch_runs_loses_no_reply(run_cases: Ru
     assert resumed.new_calls == 0
     assert run.storage.open_batches("support") == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_whose_replies_are_stored_in_part_is_taken_without_repetition(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_cases()
+    cases = [case(number) for number in range(1, 9)]
+    record_replies = run.storage.record_replies
+
+    def kill(number: int, sha256: str, replies: Sequence[Reply]) -> None:
+        record_replies(number, sha256, replies)
+        raise SystemExit
+
+    monkeypatch.setattr(run.storage, "record_replies", kill)
+    with pytest.raises(SystemExit):
+        run.run(cases, is_batch=True)
+    stored = len(run.storage.replies)
+    assert 0 < stored < 48
+    monkeypatch.setattr(run.storage, "record_replies", record_replies)
+    result = run.run(cases, is_batch=True, is_resumed=True)
+    assert (result.new_calls, result.kept_replies) == (48 - stored, stored)
+    assert len(run.storage.replies) == 48
+
+
+def test_a_batch_that_claude_does_not_have_is_noted_and_its_calls_are_made(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.run([case(1)])
+    run.storage.record_batch(1, "msgbatch_gone", {})
+    noted = run.run([case(1)])
+    assert noted.notes == ["the replies of 1 batch of an earlier run were not taken: use --resume to take them"]
+    resumed = run.run([case(1), case(2)], is_resumed=True)
+    assert resumed.notes == ["Claude has no batch msgbatch_gone for this API key, so its calls are made again"]
+    assert resumed.new_calls == 6
+
+
+def test_a_database_that_refuses_a_reply_loses_none(
+    run_cases: RunCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_cases()
+    record_replies = run.storage.record_replies
+
+    def refuse(*_: object) -> None:
+        raise errors.Failed("disk_full", "the disk of the server is full")
+
+    monkeypatch.setattr(run.storage, "record_replies", refuse)
+    assert "The database failed: the disk of the server is full" in run.run([case(1)]).notes[-1]
+    monkeypatch.setattr(run.storage, "record_replies", record_replies)
+    assert run.run([case(1)], is_resumed=True).new_calls == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_not_of_this_database_stay(run_cases: RunCases, tmp_path: Path) -> None:
+    contents = {
+        "promptctl-test-7.jsonl": '{"database": "another", "run": 7, "sha256": "", "replies": []}\n',
+        "promptctl-test-notes.jsonl": '["of another program"]\n',
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "promptctl-test-folder.jsonl").mkdir()
+    result = run_cases().run([case(1)], is_resumed=True)
+    assert result.notes == [
+        f"{tmp_path}/promptctl-test-7.jsonl is not of this database, and stays",
+        f"{tmp_path}/promptctl-test-folder.jsonl stays: Is a directory",
+        f"{tmp_path}/promptctl-test-notes.jsonl is not of this database, and stays",
+    ]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == contents
+
+
+def test_a_returned_model_without_a_price_ends_calls_that_have_a_limit(run_cases: RunCases) -> None:
+    result = run_cases(alias="house-model").run([case(number) for number in range(50)], max_cost=5.0)
+    assert result.cost is None
+    assert 0 < result.new_calls < 150
+    assert "the calls ended, because a model that Claude returned has no known price to limit" in result.notes
