@@ -140,7 +140,7 @@ def ratio(of: Mapping[int, float], to: Mapping[int, float]) -> tuple[float, str]
 def instructions(words: Sequence[str], variables: Mapping[str, str]) -> int | None:
     """Return the number of instructions of a process without its children, or None if valgrind is not installed.
 
-    A script is run by its interpreter explicitly, because some installers start it with a line of shell.
+    A script is run by its interpreter explicitly, because ours and those of some installers start with a line of shell.
     """
     if shutil.which("valgrind") is None:
         return None
@@ -167,6 +167,8 @@ def _with_interpreter(words: Sequence[str]) -> list[str]:
         first = file.readline()
     if first.startswith(b"#!") and b"python" in first:
         return [*first[2:].decode().split(), path, *words[1:]]
+    if first == b"#!/bin/sh\n":
+        return [str(Path(path).parent / "python"), path, *words[1:]]
     return [path, *words[1:]]
 
 

@@ -47,11 +47,13 @@ def main() -> int:
         dsn = install(server, "start")
         fill(dsn, 10, 3)
         _make_history(dsn, 4 * (arguments.turns + 10))
+        _make_tests(dsn)
         help_, database = _commands(own, server)
+        tests = _test_commands(own, server)
         peers = _peers(arguments.llm, arguments.mlflow)
         baselines = _baselines(server)
         variables = environment()
-        everything = [*baselines.values(), *help_, *database, *peers]
+        everything = [*baselines.values(), *help_, *database, *tests, *peers]
         run_in_turn(everything, arguments.turns, variables)
 
         report = Report()
@@ -60,8 +62,12 @@ def main() -> int:
             processor = statistics.median(command.cpu.values())
             report.add(command.name, statistics.median(command.wall.values()), unit="ms", note=f"{processor:.1f} ms")
         _times(report, baselines, help_, database, peers)
+        report.heading('Time of test, against python -c "import typer, psycopg"')
+        for command in tests:
+            value, note = ratio(command.wall, baselines[_BOTH].wall)
+            report.add(command.name, value, note=note)
         if arguments.instructions:
-            _instructions(report, baselines, help_, database, peers, variables)
+            _instructions(report, baselines, help_, database, tests, peers, variables)
         return report.close()
 
 
@@ -97,6 +103,15 @@ def _commands(own: str, server: Server) -> tuple[list[Command], list[Command]]:
     return help_, database
 
 
+def _test_commands(own: str, server: Server) -> list[Command]:
+    """Return the commands that test a version, without a call of Claude."""
+    url = ["--database-url", server.dsn("start")]
+    return [
+        Command("test list", [own, "test", "list", *url]),
+        Command("test of an unchanged text, --replay", [own, "test", "p00006@4", "--replay", *url]),
+    ]
+
+
 def _peers(llm: str | None, mlflow: str | None) -> list[Command]:
     commands: list[Command] = []
     for name, path in (("llm", program("llm", llm)), ("mlflow", program("mlflow", mlflow))):
@@ -114,6 +129,19 @@ def _make_history(dsn: str, moves: int) -> None:
             connection.execute(
                 "update promptctl.served set active_version = %s where name in ('p00003', 'p00004')", [1 + move % 2]
             )
+
+
+def _make_tests(dsn: str) -> None:
+    """Give a prompt a case, and a version that has the text and the settings of the active one."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        case = '{"messages":[{"content":"Hello","role":"user"}]}'
+        connection.execute("select promptctl.set_cases('p00006', array[%s])", [case])
+        connection.execute(
+            """
+            insert into promptctl.versions (name, version, content, created_by)
+            select v.name, 4, v.content, 'benchmark' from promptctl.versions v where v.name = 'p00006' and v.version = 3
+            """
+        )
 
 
 def _times(
@@ -150,12 +178,13 @@ def _instructions(
     baselines: dict[str, Command],
     help_: list[Command],
     database: list[Command],
+    tests: list[Command],
     peers: list[Command],
     variables: Mapping[str, str],
 ) -> None:
     """Compare by instructions, which do not depend on other processes or the server."""
     counts: dict[str, int] = {}
-    for place, command in enumerate((*baselines.values(), *help_, *database, *peers)):
+    for place, command in enumerate((*baselines.values(), *help_, *database, *tests, *peers)):
         count = instructions(command.at(place), variables)
         if count is None:
             print("\nvalgrind is not installed: no instructions")

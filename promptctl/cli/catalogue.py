@@ -12,12 +12,24 @@ if TYPE_CHECKING:
 class Command:
     """One command. `function` is `MODULE:FUNCTION`, with a module of `promptctl.cli.commands`."""
 
-    __slots__ = ("function", "parameters", "summary")
+    __slots__ = ("_parameters", "function", "summary")
 
     def __init__(self, function: str, summary: str, *parameters: Parameter) -> None:
         self.function = function
         self.summary = summary
-        self.parameters = parameters
+        self._parameters = parameters
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arguments and the options of this command, without the options that every command has.
+
+        Those of the commands of `test` are declared in a module that no other command has to import.
+        """
+        if self.function.startswith("test"):
+            from promptctl.cli import test_parameters
+
+            return test_parameters.PARAMETERS[self.function]
+        return self._parameters
 
     @property
     def arguments(self) -> list[Parameter]:
@@ -103,29 +115,12 @@ HEADINGS = (
         "Test prompts",
         {
             "test": Command(
-                "test:run_cases",
-                "Run test cases with Claude, and compare a version with the active one.",
-                p.TEST_TARGETS, p.TEST_AGAINST, p.TEST_CASE, p.REPEAT, p.TEST_MARGIN, p.TEST_MODELS, p.ESTIMATE,
-                p.MAX_COST, p.REPLAY, p.BATCH, p.RESUME, p.TEST_STRICT, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML,
-                p.JUNIT, p.AUTHOR,
+                "test:run_cases", "Run test cases with Claude, and compare a version with the active one."
             ),
-            "test list": Command(
-                "test_list:list_runs", "List runs of test cases, newest first.", p.OPTIONAL_NAME, p.LIMIT
-            ),
-            "test show": Command(
-                "test_list:show",
-                "Show a run of test cases.",
-                p.TEST_RUN, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML, p.JUNIT,
-            ),
-            "test add": Command(
-                "test_add:add",
-                "Make a test case of a saved conversation.",
-                p.NAME, p.CONVERSATION, p.CASE_DESCRIPTION, p.CASE_CONTAINS, p.CASE_RUBRIC, p.VARIABLES,
-                p.CASE_FOLDER, p.ALLOW_SECRETS,
-            ),
-            "test judge": Command(
-                "test_judge:judge", "Show how far a judge agrees with people.", p.JUDGE_NAME, p.LABELS, p.MAX_COST
-            ),
+            "test list": Command("test_list:list_runs", "List runs of test cases, newest first."),
+            "test show": Command("test_list:show", "Show a run of test cases."),
+            "test add": Command("test_add:add", "Make a test case of a saved conversation."),
+            "test judge": Command("test_judge:judge", "Show how far a judge agrees with people."),
         },
     ),
     (

