@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.cli import html_files
 from promptctl.output import messages, stream, test_view
-from promptctl.output.test_page import CaseReplies
 from promptctl.rules import references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from promptctl.cli.run import Run
+    from promptctl.evaluation.results import CaseReplies
     from promptctl.output.test_words import Tested
 
 # GitHub sets it in a workflow to the file of the step's summary.

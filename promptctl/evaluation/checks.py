@@ -74,6 +74,15 @@ def reply_passes(case: Case, checks: Sequence[Check]) -> bool:
     return mean_score(case, checks) >= case.threshold - _ROUNDING
 
 
+def passes(case: Case, checks: Sequence[Check | None]) -> bool | None:
+    """Return whether a reply passes. A check is None without a verdict of a judge: the answer is None if it decides."""
+    worst, best = (
+        reply_passes(case, [Check(holds, float(holds), "") if one is None else one for one in checks])
+        for holds in (False, True)
+    )
+    return worst if worst == best else None
+
+
 def mean_score(case: Case, checks: Sequence[Check]) -> float:
     """Return the mean of the scores of a reply, weighted with the weights of the case's assertions; 1 without any."""
     if not case.assertions:

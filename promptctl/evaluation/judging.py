@@ -101,12 +101,7 @@ class Judging:
 
     def passes(self, case: Case, judge: Judge | None, reply: Reply) -> bool | None:
         """Return whether a reply passes; None if that depends on a verdict that no judge gave."""
-        results = self.checks(case, judge, reply)
-        worst, best = (
-            checks.reply_passes(case, [Check(holds, float(holds), "") if one is None else one for one in results])
-            for holds in (False, True)
-        )
-        return worst if worst == best else None
+        return checks.passes(case, self.checks(case, judge, reply))
 
     def _ask(self, votings: Sequence[Voting]) -> None:
         """Make one call for each voting."""

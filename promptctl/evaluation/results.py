@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from promptctl.rules.test_verdicts import Verdict
 
 __all__ = [
+    "CaseReplies",
     "CaseResult",
+    "CheckedReply",
     "Estimate",
     "FailedCheck",
     "Judgement",
     "ModelNames",
     "Progress",
     "Reply",
+    "ReplyFault",
     "RunResult",
     "Subject",
 ]
@@ -74,6 +77,35 @@ class CaseResult(Record):
     p: float | None
     example_baseline: Reply | None
     example_new: Reply | None
+
+
+class ReplyFault(Record):
+    """An assertion that one reply fails: its `label` and the reason. An assertion of weight 0 does not count."""
+
+    label: str
+    reason: str
+    counts: bool
+
+
+class CheckedReply(Record):
+    """A reply with what its case says of it.
+
+    `passes` is None if that depends on a verdict of a judge that is not known; `unknown` has the labels of the
+    assertions without one. `score` is the mean score, from 0 to 1, of a case with a threshold, else None.
+    """
+
+    reply: Reply
+    passes: bool | None
+    faults: Sequence[ReplyFault]
+    unknown: Sequence[str]
+    score: float | None
+
+
+class CaseReplies(Record):
+    """All replies to one case, the one to show first at the beginning of each side."""
+
+    baseline: Sequence[CheckedReply]
+    new: Sequence[CheckedReply]
 
 
 class ModelNames(Record):

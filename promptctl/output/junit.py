@@ -23,11 +23,13 @@ _LONGEST_TEXT = 4_000
 def text(tests: Sequence[Tested]) -> str:
     """Return one suite for each run, with a test for each case and one for the verdict.
 
+    The suites of one text with several models have the model in their names and in those of their classes.
+
     A case fails if it is proven worse or is a critical one with a reply that fails, and without a baseline if a reply
     fails. A case without a reply has an error. The test of the verdict fails if the run is worse, and is skipped if it
     is undecided.
     """
-    suites = [_suite(tested) for tested in tests]
+    suites = [_suite(tested, has_models=len(group) > 1) for group in test_words.groups(tests) for tested in group]
     totals = [sum(counts) for counts in zip(*[counts for _, counts in suites], strict=True)] or [0, 0, 0, 0]
     seconds = sum(tested.result.seconds for tested in tests)
     body = "".join(suite for suite, _ in suites)
@@ -37,10 +39,12 @@ def text(tests: Sequence[Tested]) -> str:
     )
 
 
-def _suite(tested: Tested) -> tuple[str, tuple[int, int, int, int]]:
+def _suite(tested: Tested, *, has_models: bool) -> tuple[str, tuple[int, int, int, int]]:
     """Return a suite, and the number of its tests, failures, errors and skipped tests."""
     result = tested.result
-    class_name = _attribute(result.subject.name.replace("/", "."))
+    model = result.models.requested if has_models else ""
+    class_name = _attribute(result.subject.name.replace("/", ".") + (f".{model.replace('.', '_')}" if model else ""))
+    suite_name = _attribute(test_words.heading(tested) + (f", {model}" if model else ""))
     lines: list[str] = []
     failures = errors = skipped = 0
     for case in result.cases:
@@ -51,17 +55,18 @@ def _suite(tested: Tested) -> tuple[str, tuple[int, int, int, int]]:
     word = result.verdict.word
     sentence = _attribute(result.verdict.reason)
     verdict = ""
+    rates = "\n".join(filter(None, (test_words.pass_rates(result), test_words.change(result))))
     if word == "worse":
-        verdict = f'<failure type="worse" message="{sentence}">{_content(test_words.pass_rates(result))}</failure>'
+        verdict = f'<failure type="worse" message="{sentence}">{_content(rates)}</failure>'
         failures += 1
     elif word == "undecided":
         verdict = f'<skipped message="{sentence}"/>'
         skipped += 1
     lines.append(_test(class_name, "verdict", verdict))
     counts = len(lines), failures, errors, skipped
-    output = "\n".join([test_words.verdict(result), *result.notes, test_words.effort(result)])
+    output = "\n".join([test_words.verdict(result), *result.notes, rates, test_words.effort(result)])
     suite = (
-        f'<testsuite name="{_attribute(test_words.heading(tested))}" {_counts(counts)} time="{result.seconds:.3f}" '
+        f'<testsuite name="{suite_name}" {_counts(counts)} time="{result.seconds:.3f}" '
         f'timestamp="{_attribute(result.started_at[:19])}">\n{"".join(lines)}'
         f"<system-out>{_content(output)}</system-out>\n</testsuite>\n"
     )

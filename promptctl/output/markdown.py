@@ -5,21 +5,25 @@ The flavour is GitHub's: https://github.github.com/gfm
 
 from __future__ import annotations
 
+import html
+import re
+
 from promptctl.output import stream
 
 # A comment on GitHub has at most 65 536 characters; a later edit adds a few.
 MOST_CHARACTERS = 60_000
+_MENTIONS = re.compile(r"(?<![0-9A-Za-z])@")
 
 
 def details(heading: str, diff: str) -> str:
-    """Return a folded diff. `heading` is HTML."""
+    """Return a folded diff. `heading` is text."""
     # The fence must be longer than any row of backticks in the text.
     longest = run = 0
     for character in diff:
         run = run + 1 if character == "`" else 0
         longest = max(longest, run)
     fence = "`" * max(3, longest + 1)
-    summary = f"<summary><code>{heading}</code></summary>"
+    summary = f"<summary><code>{_html(heading)}</code></summary>"
     return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(diff)}{fence}\n\n</details>\n"
 
 
@@ -34,5 +38,10 @@ def escaped(text: str) -> str:
     for character in "\\`*_[]#|~":
         escaped = escaped.replace(character, f"\\{character}")
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Only an @ after a blank mentions a user, not the one in an address.
-    return escaped.replace(" @", " @\u200b")
+    # An @ mentions a user, but for the one in an address, which has a letter or a digit before it.
+    return _MENTIONS.sub("@\u200b", escaped)
+
+
+def _html(text: str) -> str:
+    """Return a text for HTML, which is no Markdown."""
+    return html.escape(stream.one_line(text), quote=False)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from promptctl.output import diff_view, messages, stream, tables, test_words
+from promptctl.output import case_view, messages, stream, tables, test_models_view, test_words
 from promptctl.output.table_columns import Column
 from promptctl.output.text_width import columns_of, cut
 
@@ -18,17 +17,6 @@ if TYPE_CHECKING:
     from promptctl.output.test_words import Tested
     from promptctl.store.test_runs import RunRecord
 
-_COLORS = {"worse": stream.RED, "better": stream.GREEN, "undecided": stream.YELLOW, "not worse": stream.GREEN}
-# On a terminal of so many columns, both replies are beside each other.
-_COLUMNS_FOR_TWO = 100
-# In characters: what is visible of a reply, and how much of it before the first difference.
-_LONGEST_EXCERPT, _BEFORE_DIFFERENCE = 320, 60
-_MOST_LINES = 6
-_MOST_CHECKS = 3
-_INDENT = "    "
-
-Parts = list[tuple[str, bool]]
-
 
 def show(tests: Sequence[Tested], form: str, *, all_cases: bool = False) -> None:
     """Show runs. A terminal gets the cases that changed, or with `all_cases` all of them; a pipe a row for each."""
@@ -38,16 +26,28 @@ def show(tests: Sequence[Tested], form: str, *, all_cases: bool = False) -> None
         stream.write("".join(f"{tested.title}\n" for tested in tests))
     elif not stream.to_terminal():
         stream.write("".join(_tsv_lines(tests)))
+        has_models = len(test_words.groups(tests)) < len(tests)
         for tested in tests:
-            messages.note(f"{test_words.heading(tested)}: {test_words.verdict(tested.result)}")
+            model = f", {tested.result.models.requested}" if has_models else ""
+            messages.note(f"{test_words.heading(tested)}{model}: {test_words.verdict(tested.result)}")
     else:
-        for place, tested in enumerate(tests):
+        groups = test_words.groups(tests)
+        for place, group in enumerate(groups):
             stream.write("\n" * (place > 0))
-            _show_run(tested, all_cases=all_cases)
+            if len(group) == 1:
+                _show_run(group[0], all_cases=all_cases)
+            else:
+                test_models_view.show(group, all_cases=all_cases)
         if len(tests) > 1:
             stream.write("\n")
-            columns = [Column("VERSION", "name"), Column("MODEL", "text"), Column("VERDICT", "text")]
-            tables.show([*columns, Column("POINTS", "number"), Column("COST", "money")], test_words.summary_rows(tests))
+            columns = [
+                Column("VERSION", "name"), Column("MODEL", "text"), Column("VERDICT", "text"),
+                Column("PASS RATE", "number"), Column("90% INTERVAL", "extra"), Column("COST", "money"),
+            ]  # fmt: skip
+            rows = test_words.summary_rows(tests)
+            if len(groups) == 1:
+                columns, rows = columns[1:], [row[1:] for row in rows]
+            tables.show(columns, rows)
 
 
 def show_runs(runs: Sequence[RunRecord], form: str) -> None:
@@ -162,19 +162,6 @@ def estimate_document(title: str, estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def excerpts(case: CaseResult) -> tuple[str, str] | None:
-    """Return what to show of an example of each side, one line each, from near the first difference on.
-
-    A side without a reply has ''. None if both sides have the same.
-    """
-    old, new = _text(case.example_baseline), _text(case.example_new)
-    if old == new:
-        return None
-    same = next((place for place, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
-    start = max(0, same - _BEFORE_DIFFERENCE)
-    return _excerpt(old, start), _excerpt(new, start)
-
-
 def _show_run(tested: Tested, *, all_cases: bool) -> None:
     result = tested.result
     stream.write(stream.styled(stream.one_line(test_words.heading(tested)), stream.BOLD) + "\n")
@@ -189,15 +176,17 @@ def _show_run(tested: Tested, *, all_cases: bool) -> None:
     if not all_cases and result.id and len(changed) < len(result.cases):
         counts += " (--all lists them)"
     for note in result.notes:
-        _write_wrapped(note)
-    _write_wrapped(counts)
+        case_view.write_wrapped(note)
+    case_view.write_wrapped(counts)
     if result.id:
-        _write_wrapped(test_words.pass_rates(result))
-    _write_wrapped(test_words.effort(result))
+        case_view.write_wrapped(test_words.pass_rates(result))
+        if change := test_words.change(result):
+            case_view.write_wrapped(change)
+    case_view.write_wrapped(test_words.effort(result))
     word = result.verdict.word
     rest = test_words.verdict(result)[len(word) :]
-    lines = _wrapped(word + rest, stream.width())
-    lines[0] = stream.styled(word, f"1;{_COLORS[word]}") + lines[0][len(word) :]
+    lines = case_view.wrapped(word + rest, stream.width())
+    lines[0] = stream.styled(word, f"1;{test_words.COLORS[word]}") + lines[0][len(word) :]
     stream.write("".join(f"{line}\n" for line in lines))
     if step := test_words.next_step(tested):
         stream.write(f"{stream.styled('next:', stream.CYAN)} {stream.one_line(step)}\n")
@@ -221,13 +210,9 @@ def _show_cases(cases: Sequence[CaseResult], *, has_baseline: bool) -> None:
     stream.write(stream.styled(_row(heads, widths), stream.DIM) + "\n")
     for case, row in zip(cases, rows, strict=True):
         line = _row(row, widths)
-        color = _COLORS.get(row[3])
+        color = test_words.COLORS.get(row[3])
         stream.write((stream.styled(line, color) if color else line) + "\n")
-        if test_words.outcome(case) != "as before":
-            for check in case.failed_checks[:_MOST_CHECKS]:
-                text = stream.one_line(test_words.failed_check(check))
-                stream.write("  " + cut(text, stream.width() - 2) + "\n")
-            _show_examples(case)
+        case_view.show(case, "  ")
 
 
 def _row(texts: Sequence[str], widths: Sequence[int]) -> str:
@@ -235,81 +220,6 @@ def _row(texts: Sequence[str], widths: Sequence[int]) -> str:
     cells = [name + " " * (widths[0] - columns_of(name))]
     cells += [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=False) if width]
     return "  ".join([*cells, result]).rstrip()
-
-
-def _show_examples(case: CaseResult) -> None:
-    """Write an example of each side: beside each other on a wide terminal, else below each other."""
-    texts = excerpts(case)
-    if texts is None:
-        return
-    old, new = diff_view.changed_parts(*texts) if all(texts) else ([(texts[0], False)], [(texts[1], False)])
-    if stream.width() >= _COLUMNS_FOR_TWO and all(texts):
-        width = (stream.width() - len(_INDENT) - 7) // 2
-        lefts, rights = list(_lines(old, width, stream.RED)), list(_lines(new, width, stream.GREEN))
-        for left, right in zip_longest(lefts, rights):
-            text, used = left or ("", 0)
-            sign = "-" if left else " "
-            line = f"{_INDENT}{sign} {text}{' ' * (width - used)}"
-            stream.write((f"{line}  + {right[0]}" if right else line.rstrip()) + "\n")
-        return
-    for sign, parts, color in (("-", old, stream.RED), ("+", new, stream.GREEN)):
-        if parts != [("", False)]:
-            for line, _ in _lines(parts, stream.width() - len(_INDENT) - 2, color):
-                stream.write(f"{_INDENT}{stream.styled(sign, color)} {line}\n")
-
-
-def _lines(parts: Parts, width: int, color: str) -> Iterator[tuple[str, int]]:
-    """Yield the lines of a text that is wrapped at blanks, each with its columns. Words that differ are highlighted."""
-    line, used, count = "", 0, 0
-    for spaced, differs in _words(parts):
-        word, needed = spaced, columns_of(spaced)
-        if used + needed > width and used:
-            if count == _MOST_LINES - 1:
-                yield line + "…", used + 1
-                return
-            yield line, used
-            line, used, count = "", 0, count + 1
-            word, needed = spaced.lstrip(), columns_of(spaced.lstrip())
-        visible = cut(word, width)
-        line += stream.styled(visible, f"1;7;{color}") if differs else visible
-        used += min(needed, width)
-    if used:
-        yield line, used
-
-
-def _words(parts: Parts) -> Iterator[tuple[str, bool]]:
-    """Yield the words of a text, each with the blank before it."""
-    for text, differs in parts:
-        word = ""
-        for character in text:
-            if character == " " and word.strip():
-                yield word, differs
-                word = ""
-            word += character
-        if word:
-            yield word, differs
-
-
-def _text(reply: Reply | None) -> str:
-    """Return the text of a reply on one line, or what it has in place of a text."""
-    if reply is None:
-        return ""
-    text = " ".join(test_words.reply_text(reply).split())
-    return stream.one_line(text) if text else f"(no text: {reply.stop_reason})"
-
-
-def _excerpt(text: str, start: int) -> str:
-    before = "…" if start and text else ""
-    after = "…" if len(text) > start + _LONGEST_EXCERPT else ""
-    return f"{before}{text[start : start + _LONGEST_EXCERPT]}{after}"
-
-
-def _write_wrapped(text: str) -> None:
-    stream.write("".join(f"{line}\n" for line in _wrapped(text, stream.width())))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return [line.lstrip() for line, _ in _lines([(stream.one_line(text), False)], width, "")] or [""]
 
 
 def _tsv_lines(tests: Sequence[Tested]) -> Iterator[str]:

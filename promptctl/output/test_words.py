@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import table_layout, time_text
+from promptctl.output import stream, table_layout, time_text
 from promptctl.records import Record
 from promptctl.rules import margins
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from promptctl.evaluation.results import CaseResult, FailedCheck, Reply, RunResult
 
-_MISSING, _SAME = "no reply", "as before"
+# The colors of verdicts and results on a terminal.
+COLORS = {"worse": stream.RED, "better": stream.GREEN, "undecided": stream.YELLOW, "not worse": stream.GREEN}
+# The result of a case that did not change.
+SAME = "as before"
+_MISSING = "no reply"
 
 
 class Tested(Record):
@@ -85,14 +89,14 @@ def outcome(case: CaseResult) -> str:
     if case.verdict is not None:
         return case.verdict
     if not case.new_replies:
-        return _MISSING if case.errors else _SAME
+        return _MISSING if case.errors else SAME
     if case.case.is_critical and case.new_passes < case.new_replies:
         return "critical, fails"
     if not case.baseline_replies:
         return "passes" if case.new_passes == case.new_replies else "fails"
     difference = case.new_passes * case.baseline_replies - case.baseline_passes * case.new_replies
     if not case.is_changed or difference == 0:
-        return _SAME
+        return SAME
     return "fewer pass" if difference < 0 else "more pass"
 
 
@@ -102,19 +106,38 @@ def verdict(result: RunResult) -> str:
 
 
 def pass_rates(result: RunResult) -> str:
-    """Return how many replies pass on each side, and the change of the pass rate with its interval."""
+    """Return how many replies pass on each side."""
     new = f"{sum(case.new_passes for case in result.cases)} of {sum(case.new_replies for case in result.cases)}"
     if result.against is None:
         return f"{new} replies pass"
     old_replies = sum(case.baseline_replies for case in result.cases)
     old = f"{sum(case.baseline_passes for case in result.cases)} of {old_replies}"
-    sentence = f"{new} replies pass, of the baseline {old}"
-    change, interval = result.verdict.change, result.verdict.interval
-    if change is not None:
-        sentence += f"; change {points(change)} points"
-        if interval is not None:
-            sentence += f", 90 % interval {points(interval[0])} to {points(interval[1])}"
+    return f"{new} replies pass, of the baseline {old}"
+
+
+def change(result: RunResult) -> str:
+    """Return by how much the pass rate changed, with its interval and the margin, '' if that is not known."""
+    if result.against is None or result.verdict.change is None:
+        return ""
+    sentence = f"change of the pass rate, mean over the cases: {points(result.verdict.change)} percentage points"
+    if (interval := result.verdict.interval) is not None:
+        sentence += f", 90% interval {points(interval[0])} to {points(interval[1])}"
     return f"{sentence}; margin {margins.text('errors', result.margin)}"
+
+
+def short_change(result: RunResult) -> str:
+    """Return the change of the pass rate for a cell: `-8.3 points (-20.0 to +3.4)`, and `-` if it is not known."""
+    text, interval = _change_cells(result)
+    return "-" if text is None else text if interval is None else f"{text} ({interval})"
+
+
+def totals(result: RunResult) -> tuple[str, str]:
+    """Return how many replies of the baseline and of the new side pass: `("30/40", "0/10")`."""
+    cases = result.cases
+    return (
+        share(sum(case.baseline_passes for case in cases), sum(case.baseline_replies for case in cases)),
+        share(sum(case.new_passes for case in cases), sum(case.new_replies for case in cases)),
+    )
 
 
 def case_counts(result: RunResult, listed: int) -> str:
@@ -151,6 +174,29 @@ def model(result: RunResult) -> str:
     return f"{requested} (returned {', '.join(others)})" if others else str(requested)
 
 
+def groups(tests: Sequence[Tested]) -> list[list[Tested]]:
+    """Return the runs by what they compare: the runs of one text with several models are a group, in their order."""
+    grouped: list[list[Tested]] = []
+    for tested in tests:
+        last = grouped[-1] if grouped else []
+        if last and _is_same_matrix(last, tested):
+            last.append(tested)
+        else:
+            grouped.append([tested])
+    return grouped
+
+
+def _is_same_matrix(group: Sequence[Tested], tested: Tested) -> bool:
+    """Whether a run has the cases and the sides of those of a group, and another model."""
+    first, result = group[0].result, tested.result
+    return (
+        bool(first.id and result.id)
+        and heading(group[0]) == heading(tested)
+        and [case.case.hash for case in first.cases] == [case.case.hash for case in result.cases]
+        and result.models.requested not in [one.result.models.requested for one in group]
+    )
+
+
 def next_step(tested: Tested) -> str:
     """Return what to do after a verdict, '' if there is nothing to do."""
     result = tested.result
@@ -170,14 +216,22 @@ def next_step(tested: Tested) -> str:
 
 
 def summary_rows(tests: Sequence[Tested]) -> list[list[str | float | None]]:
-    """Return a row for each run: what was compared, model, verdict, change in points, cost in dollars."""
+    """Return a row for each run: what was compared, model, verdict, change of the pass rate, its interval, cost.
+
+    The cost is in US dollars.
+    """
     return [
         [
-            heading(tested),
-            tested.result.models.requested,
-            tested.result.verdict.word,
-            points(tested.result.verdict.change),
+            heading(tested), tested.result.models.requested, tested.result.verdict.word, *_change_cells(tested.result),
             tested.result.cost,
         ]
         for tested in tests
-    ]
+    ]  # fmt: skip
+
+
+def _change_cells(result: RunResult) -> tuple[str | None, str | None]:
+    change, interval = result.verdict.change, result.verdict.interval
+    if result.against is None or change is None:
+        return None, None
+    lower_upper = None if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+    return f"{points(change)} points", lower_upper

@@ -164,7 +164,7 @@ def test_markdown_and_reports(run: Callable[..., Ended], tmp_path: Path) -> None
     page = html.read_text()
     assert "<script" not in page
     # Ten replies of each side of a suspicious case.
-    assert "new, reply 10" in page
+    assert "New, reply 10: fails contains &quot;good&quot;" in page
 
 
 def test_a_folder_is_compared_before_it_is_stored(
@@ -235,7 +235,31 @@ def test_stored_runs_are_listed_and_shown(run: Callable[..., Ended], promptctl: 
     assert (shown.code, shown.out, shown.err) == (0, tested.out, tested.err)
     page = tmp_path / "r.html"
     assert promptctl("test", "show", "1", "--format", "markdown", "--html", str(page)).code == 0
-    assert "new, reply 10" in page.read_text()
+    assert "New, reply 10: fails contains &quot;good&quot;" in page.read_text()
+
+
+def test_the_page_of_a_stored_run_has_the_verdicts_of_its_judge(
+    run: Callable[..., Ended], promptctl: Promptctl, sql: Connection, tmp_path: Path
+) -> None:
+    for text in ("Judge it.", "Judge it well."):
+        sql.execute("select promptctl.create_version('judges/kind', %s, activated => true, author => 'me')", [text])
+    rubric = {"type": "llm-rubric", "value": "It is good"}
+    definition = {**CASES[0], "assert": [rubric], "judge": "judges/kind@1"}
+    sql.execute(
+        "select promptctl.set_cases('support', %s::text[], null, 'me')",
+        [[json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=False)]],
+    )
+    models = [word for model in ("haiku", "sonnet") for word in ("--model", f"claude-{model}-5-5")]
+    pages = [tmp_path / "run.html", tmp_path / "show.html"]
+    assert run("support@3", *models, "--html", str(pages[0])).code == 3
+    assert promptctl("test", "show", "2", "--html", str(pages[1])).code == 0
+    for page in pages:
+        text = page.read_text()
+        assert "<summary>New, reply 2: fails llm-rubric &quot;It is good&quot;</summary>" in text
+        assert "<summary>Baseline, reply 2: passes</summary>" in text
+        assert "<li>llm-rubric &quot;It is good&quot;: The word is looked for.</li>" in text
+        assert "no verdict of a judge" not in text
+    assert pages[0].read_text().count("<th>Model</th>") == 1
 
 
 def test_a_run_that_does_not_exist_or_has_no_verdict_is_an_error(

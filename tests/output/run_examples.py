@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptctl.evaluation.results import CaseResult, FailedCheck, ModelNames, Reply, RunResult, Subject
+from promptctl.evaluation.results import (
+    CaseResult,
+    CheckedReply,
+    FailedCheck,
+    ModelNames,
+    Reply,
+    ReplyFault,
+    RunResult,
+    Subject,
+)
 from promptctl.output.test_words import Tested
 from promptctl.rules.test_cases import Case
 from promptctl.rules.test_verdicts import Verdict
@@ -24,6 +33,12 @@ def reply(text: str, **fields: Any) -> Reply:
         "id": "0190", "failure_code": None,
     }  # fmt: skip
     return Reply(**(known | fields))
+
+
+def checked(text: str, *reasons: str, passes: bool | None = True, **fields: Any) -> CheckedReply:
+    """Return a reply that fails assertions for these reasons."""
+    faults = [ReplyFault(f"assertion {place}", reason, counts=True) for place, reason in enumerate(reasons, 1)]
+    return CheckedReply(reply(text, **fields), passes and not faults, faults, (), None)
 
 
 def case(title: str, old: tuple[int, int] = (10, 10), new: tuple[int, int] = (3, 3), **fields: Any) -> CaseResult:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl.evaluation.results import ModelNames
 from promptctl.output import stream, test_view, test_words
 from promptctl.records import Record
 from promptctl.rules.test_cases import Case
@@ -64,6 +65,24 @@ def test_all_lists_every_case(shown: Callable[..., Screen]) -> None:
 def test_several_runs_end_with_a_table(shown: Callable[..., Screen], snapshot: Callable[..., None]) -> None:
     screen = shown(a_run(BROKEN), a_run(*SAME, verdict=UNDECIDED), a_run(*SAME, verdict=NOT_WORSE))
     snapshot(screen.out, "test-runs")
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_several_models_are_one_matrix_with_a_verdict_each(
+    shown: Callable[..., Screen], snapshot: Callable[..., None], columns: int
+) -> None:
+    better = case("Refund after a month", (3, 10), (10, 10), is_changed=True, verdict="better")
+    opus = a_run(better, *SAME, verdict=NOT_WORSE, models=ModelNames("claude-opus-5", ["claude-opus-5"]), id="43")
+    screen = shown(a_run(BROKEN, *SAME), opus, columns=columns)
+    assert max(map(len, screen.out.splitlines())) <= columns
+    snapshot(screen.out, f"test-models-{columns}")
+    assert shown(a_run(BROKEN), opus, terminal=False).err == (
+        "support@3 against support@2: worse: 1 case is proven worse\n"
+        "support@3 against support@2: not worse: a drop of 5 points is excluded\n"
+    )
+    assert shown(a_run(BROKEN, *SAME), opus, terminal=False).err.splitlines()[1] == (
+        "support@3 against support@2, claude-opus-5: not worse: a drop of 5 points is excluded"
+    )
 
 
 def test_a_pipe_has_a_row_for_each_case_and_the_verdict_on_standard_error(shown: Callable[..., Screen]) -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.cli import amounts, interruption, numbers, test_reports, test_targets
 from promptctl.evaluation import estimate as estimating
-from promptctl.evaluation import runner, stored_results
+from promptctl.evaluation import reply_checks, runner, stored_results
 from promptctl.evaluation.storage import DatabaseStorage
 from promptctl.output import messages, stream, test_view
 from promptctl.output.run_progress import RunProgress
-from promptctl.output.test_page import CaseReplies
 from promptctl.output.test_words import Tested
 from promptctl.rules import margins, references, test_verdicts
 from promptctl.store import test_runs
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from promptctl.cli.run import Run
     from promptctl.cli.test_targets import Target
-    from promptctl.evaluation.results import Estimate, Subject
+    from promptctl.evaluation.results import CaseReplies, Estimate, Subject
     from promptctl.postgres.database import Database
 
 
@@ -163,15 +162,24 @@ class _Command:
         return errors.NOT_DECIDED if strict and "undecided" in words else 0
 
     def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
-        replies: dict[str, list[CaseReplies]] = {}
-        for tested in self._tests if html is not None else ():
-            if tested.result.id:
-                record = test_runs.read_run(self._database, int(tested.result.id))
-                if record.verdict is not None:
-                    _, sides = stored_results.read(self._database, record)
-                    replies[tested.result.id] = [CaseReplies(*pair) for pair in sides]
+        replies = {
+            tested.result.id: self._replies(tested.result)
+            for tested in (self._tests if html is not None else ())
+            if tested.result.id
+        }
         test_reports.write(self._tests, replies, html=html, junit=junit)
         test_reports.write_summary(self._tests, remarks)
+
+    def _replies(self, result: runner.RunResult) -> list[CaseReplies]:
+        """Return all replies of a run with their checks; only its examples if the database was lost."""
+        try:
+            record = test_runs.read_run(self._database, int(result.id))
+            if record.verdict is not None:
+                _, sides = stored_results.read(self._database, record)
+                return reply_checks.check_all(self._database, result, sides, self._judge_of)
+        except errors.Unreachable:
+            pass
+        return reply_checks.check_examples(result)
 
     def _execute(self, target: Target, model: str | None) -> runner.RunResult:
         self._progress.title = target.title

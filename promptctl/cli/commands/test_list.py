@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.cli import test_reports
-from promptctl.evaluation import stored_results
+from promptctl.cli import test_reports, test_targets
+from promptctl.evaluation import reply_checks, stored_results
 from promptctl.output import stream, test_view
-from promptctl.output.test_page import CaseReplies
 from promptctl.output.test_words import Tested
 from promptctl.rules import references
 from promptctl.store import prompt_states, test_runs
@@ -63,13 +62,20 @@ def show(
         if record.verdict is None:
             raise _without_verdict(record)
         result, sides = stored_results.read(database, record)
+        replies = (
+            reply_checks.check_all(
+                database, result, sides, lambda judge: test_targets.version(database, references.parse(judge))
+            )
+            if html is not None
+            else []
+        )
     title = result.subject.label if record.version is not None else f"{record.name} (a text that is not stored)"
     command = f"promptctl activate {result.subject.label}" if record.version is not None else ""
     tests = [Tested(title, result, command)]
     test_reports.show(tests, form, (), all_cases=all)
     if form == "plain" and stream.to_terminal():
         stream.write(stream.styled(f"run {record.run} by {stream.one_line(record.author)}", stream.DIM) + "\n")
-    test_reports.write(tests, {result.id: [CaseReplies(*pair) for pair in sides]}, html=html, junit=junit)
+    test_reports.write(tests, {result.id: replies}, html=html, junit=junit)
 
 
 def _number(text: str) -> int:
