@@ -11,6 +11,9 @@ def write(path: str, page: str) -> None:
     try:
         atomic_files.write(path, page.encode())
     except OSError as problem:
-        raise errors.Failed(
-            "cannot_write", f"cannot write {references.quoted(path)}: {problem.strerror}", hint="use another FILE"
-        ) from None
+        raise cannot_write(path, problem.strerror or str(problem)) from None
+
+
+def cannot_write(path: str, reason: str) -> errors.Failed:
+    """Return the error for a report that cannot be written."""
+    return errors.Failed("cannot_write", f"cannot write {references.quoted(path)}: {reason}", hint="use another FILE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,24 @@ def form_of(run: Run, format: str | None) -> str:
 
 
 def check_files(**paths: str | None) -> None:
-    """Raise Usage for an option, by its name, whose value is not the name of a file."""
+    """Check the values of options, by their names, before the calls that are paid for.
+
+    Raises Usage for what is not the name of a file, and Failed (`cannot_write`) for a file that cannot be written.
+    """
     for option, path in paths.items():
+        if path is None:
+            continue
         if path in ("", "-"):
             raise errors.Usage("usage", f"--{option} needs the name of a file")
+        folder = os.path.dirname(os.path.realpath(path))
+        number = (
+            errno.EISDIR if os.path.isdir(path)
+            else errno.ENOENT if not os.path.isdir(folder)
+            else errno.EACCES if not os.access(path if os.path.exists(path) else folder, os.W_OK)
+            else 0
+        )  # fmt: skip
+        if number:
+            raise html_files.cannot_write(path, os.strerror(number))
 
 
 def show(tests: Sequence[Tested], form: str, remarks: Sequence[str], *, all_cases: bool) -> None:
@@ -53,15 +68,17 @@ def show(tests: Sequence[Tested], form: str, remarks: Sequence[str], *, all_case
 def write(
     tests: Sequence[Tested], replies: Mapping[str, Sequence[CaseReplies]], *, html: str | None, junit: str | None
 ) -> None:
-    """Write the files of --html and --junit. Raises Failed (`cannot_write`)."""
-    if html is not None:
-        from promptctl.output import test_page
+    """Write the files of --html and --junit. Raises Failed (`cannot_write`), after it has tried both."""
+    try:
+        if html is not None:
+            from promptctl.output import test_page
 
-        html_files.write(html, test_page.text(tests, replies))
-    if junit is not None:
-        from promptctl.output import junit as report
+            html_files.write(html, test_page.text(tests, replies))
+    finally:
+        if junit is not None:
+            from promptctl.output import junit as report
 
-        html_files.write(junit, report.text(tests))
+            html_files.write(junit, report.text(tests))
 
 
 def write_summary(tests: Sequence[Tested], remarks: Sequence[str]) -> None:

@@ -103,11 +103,13 @@ def execute(
     judge_of: Callable[[str], Subject],
     open_claude: Callable[[], Claude] = Claude,
     origin: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run the cases against both sides and return the result, which is stored too.
 
     The same text with the same settings needs no run: the result then has no id, and no call is made. `judge_of`
-    returns the version that is the judge with a reference. `open_claude` is called when the first call is made.
+    returns the version that is the judge with a reference. `open_claude` is called when the first call is made. `say`
+    gets the notes of a run that fails, for example that its results are in a file.
 
     Raises Usage (`invalid_cases`, `invalid_judge`, `no_cases`) before any call, Refused (`price_unknown`), ClaudeFailed
     if a failure would end every further call or if no call returned a reply, Unreachable if the database cannot be
@@ -120,7 +122,7 @@ def execute(
     if against is not None and same_settings(subject, against):
         return _unchanged(subject, against, cases, options)
     run = _Run(subject, against, cases, options, progress, storage, statistics, judge_of, open_claude, origin)
-    return run.execute()
+    return run.execute(say)
 
 
 class _Run:
@@ -157,7 +159,7 @@ class _Run:
         self._kept = self._new_calls = 0
         self._is_stale = False
 
-    def execute(self) -> RunResult:
+    def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
         if options.is_resumed:
             self._notes += spooled_results.upload(options.directory, self._storage)
@@ -167,11 +169,15 @@ class _Run:
         try:
             return self._evaluate(number)
         except (errors.PromptctlError, KeyboardInterrupt) as problem:
-            self._recorder.flush()
-            # A run with a batch stays open, because its replies are still to come.
-            if not (isinstance(problem, KeyboardInterrupt) and options.is_batch):
-                code = getattr(problem, "code", "interrupted")
-                self._recorder.end(self._outcome(None, code, (), 0), ())
+            try:
+                self._recorder.flush()
+                # A run with a batch stays open, because its replies are still to come.
+                if not (isinstance(problem, KeyboardInterrupt) and options.is_batch):
+                    code = getattr(problem, "code", "interrupted")
+                    self._recorder.end(self._outcome(None, code, (), 0), ())
+            finally:
+                for note in (*self._notes, *self._recorder.notes):
+                    say(note)
             raise
 
     def _evaluate(self, number: int) -> RunResult:

@@ -29,7 +29,8 @@ def show(tests: Sequence[Tested], form: str, *, all_cases: bool = False) -> None
         has_models = len(test_words.groups(tests)) < len(tests)
         for tested in tests:
             model = f", {tested.result.models.requested}" if has_models else ""
-            messages.note(f"{test_words.heading(tested)}{model}: {test_words.verdict(tested.result)}")
+            for sentence in (*tested.result.notes, test_words.verdict(tested.result)):
+                messages.note(f"{test_words.heading(tested)}{model}: {sentence}")
     else:
         groups = test_words.groups(tests)
         for place, group in enumerate(groups):

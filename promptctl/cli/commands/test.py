@@ -147,10 +147,16 @@ class _Command:
         # In JSON, an error is the whole answer.
         if failure is None or (self._tests and self._form != "json"):
             test_reports.show(self._tests, self._form, remarks, all_cases=all_cases)
-        if self._tests or failure is None:
-            self._write_reports(remarks, html, junit)
         if isinstance(failure, KeyboardInterrupt):
-            messages.note("the replies that came are stored: the same command goes on from there")
+            way = "the same command with --resume" if self._options.is_batch else "the same command"
+            messages.note(f"the replies that came are stored: {way} goes on from there")
+        try:
+            if self._tests or failure is None:
+                self._write_reports(remarks, html, junit)
+        except errors.Failed as problem:
+            if failure is None:
+                raise
+            messages.warning(problem.message)
         if failure is not None:
             raise failure
 
@@ -167,18 +173,20 @@ class _Command:
             for tested in (self._tests if html is not None else ())
             if tested.result.id
         }
-        test_reports.write(self._tests, replies, html=html, junit=junit)
         test_reports.write_summary(self._tests, remarks)
+        test_reports.write(self._tests, replies, html=html, junit=junit)
 
     def _replies(self, result: runner.RunResult) -> list[CaseReplies]:
         """Return all replies of a run with their checks; only its examples if the database was lost."""
+        # The connection is another one if the first was lost.
+        database = self._run.connection or self._database
         try:
-            record = test_runs.read_run(self._database, int(result.id))
+            record = test_runs.read_run(database, int(result.id))
             if record.verdict is not None:
-                _, sides = stored_results.read(self._database, record)
-                return reply_checks.check_all(self._database, result, sides, self._judge_of)
-        except errors.Unreachable:
-            pass
+                _, sides = stored_results.read(database, record)
+                return reply_checks.check_all(database, result, sides, self._judge_of)
+        except errors.PromptctlError as problem:
+            messages.warning(f"the page of --html has no other replies than the output: {problem.message}")
         return reply_checks.check_examples(result)
 
     def _execute(self, target: Target, model: str | None) -> runner.RunResult:
@@ -186,6 +194,7 @@ class _Command:
         return runner.execute(
             target.subject, target.against, target.cases, self._options_for(target, model), self._progress,
             self._storage, statistics=test_verdicts, judge_of=self._judge_of, origin=target.origin,
+            say=self._run.note,
         )  # fmt: skip
 
     def _options_for(self, target: Target, model: str | None) -> runner.Options:
@@ -203,7 +212,7 @@ class _Command:
         )  # fmt: skip
 
     def _judge_of(self, reference: str) -> Subject:
-        return test_targets.version(self._database, references.parse(reference))
+        return test_targets.version(self._run.connection or self._database, references.parse(reference))
 
 
 def _options(
