@@ -53,7 +53,8 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command outside of the repository, with this environment and `env`."""
     inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
-    inherited |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    # The packages are used a few times only, and a module is compiled when it is first imported.
+    inherited |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1", "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(
         command, cwd="/", env={**inherited, **(env or {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
