@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -24,15 +26,24 @@ CLEAR = """
 select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid();
 set session_replication_role = replica;
-truncate promptctl.served, promptctl.versions, promptctl.allocations, promptctl.corrections, promptctl.applied,
-         promptctl.sources, promptctl.releases, promptctl.uses, promptctl.totals, promptctl.bucket_totals,
-         promptctl.scores, promptctl.fallbacks, promptctl.rollouts, promptctl.rollout_events, promptctl.rollout_looks,
-         promptctl.rollout_ticks, promptctl.test_cases, promptctl.prompt_tests, promptctl.prompt_cases,
-         promptctl.test_runs, promptctl.test_run_cases, promptctl.test_failures, promptctl.test_batches,
-         promptctl.test_replies, promptctl.test_judgements
-    restart identity;
+do $$
+declare
+    place regclass;
+begin
+    for place in
+        select oid from pg_class
+        where relnamespace = 'promptctl'::regnamespace and relkind = 'r' and relname not in ('installation', 'roll_up')
+    loop
+        -- TRUNCATE makes new files for a table and its indexes, which takes longer than to delete a few rows.
+        execute format(case when pg_relation_size(place) < 500000 then 'delete from %s' else 'truncate %s cascade' end,
+                       place);
+    end loop;
+    for place in select oid from pg_class where relnamespace = 'promptctl'::regnamespace and relkind = 'S' loop
+        execute format('alter sequence %s restart', place);
+    end loop;
+end
+$$;
 update promptctl.roll_up set rolled_below = 0, dropped_before = null, rolled_up_at = null;
-reset session_replication_role;
 """
 # Three prompts: one that was moved and rolled back, one that was never activated, one with a split. Times are far
 # enough in the past that ages are printed the same during the hour that a test may take.
@@ -126,9 +137,54 @@ def clear(dsn: str) -> None:
 
 def fill(dsn: str) -> None:
     """Replace the content of a database with the demo's prompts, their history and their uses."""
+    global _demo
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(CLEAR)
+        if _demo is not None and time.monotonic() - _demo.filled_at < _DEMO_SECONDS:
+            connection.execute(_demo.sql.encode())
+            return
+        connection.execute("reset session_replication_role")
         connection.execute(FILL)
+        _demo = _Demo(_statements(connection), time.monotonic())
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """SQL that inserts the rows that FILL has made, in a fourth of the time, and when they were made."""
+
+    sql: str
+    filled_at: float
+
+
+_demo: _Demo | None = None
+# Ages of the rows are printed the same for an hour.
+_DEMO_SECONDS = 1800.0
+
+
+def _statements(connection: psycopg.Connection[Any]) -> str:
+    """Return statements that insert all rows of a database into empty tables without triggers."""
+    statements: list[str] = []
+    tables = connection.execute("""
+        select c.relname, string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        from pg_class c join pg_attribute a on a.attrelid = c.oid
+        where c.relnamespace = 'promptctl'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+          and a.attgenerated = '' and c.relname not in ('installation', 'roll_up')
+        group by c.relname
+    """)
+    for table, columns in tables.fetchall():
+        rows = f"select quote_literal(json_agg(t)::text) from (select {columns} from promptctl.{table}) t"
+        [literal] = connection.execute(rows.encode()).fetchone() or [None]
+        if literal is not None:
+            statements.append(
+                f"insert into promptctl.{table} ({columns}) overriding system value"
+                f" select {columns} from json_populate_recordset(null::promptctl.{table}, {literal})"
+            )
+    sequences = connection.execute("""
+        select quote_literal(format('%I.%I', schemaname, sequencename)), last_value from pg_sequences
+        where schemaname = 'promptctl' and last_value is not null
+    """)
+    statements += [f"select setval({name}, {last})" for name, last in sequences.fetchall()]
+    return ";\n".join(statements)
 
 
 def check_failure(ended: Ended, code: int) -> Ended:
