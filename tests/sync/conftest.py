@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.commands import database_name, start_server
+from tests.conftest import SERVERS, Templated
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import Ended, Promptctl
     from tests.repositories import Repository
+
+# pytest finds fixtures by the names in a conftest.
+__all__ = ["database_name"]
+
+
+@pytest.fixture(scope="session", params=list(SERVERS) or [pytest.param(None, marks=pytest.mark.skip("no server"))])
+def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
+    """A server of each version, with a database that the tests of this process reuse."""
+    yield from start_server(request.param)
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def test_a_saved_plan_is_applied_without_the_folder(planned: Promptctl, sql: psy
     assert (second.code, second.out) == (0, "")
 
 
-def test_a_saved_plan_has_the_same_result_as_the_folder(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_saved_plan_has_the_same_result_as_the_folder(
+    separate_database: None, planned: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
     assert planned("sync", "--apply-plan", "plan.json").code == 0
     by_plan = state(sql)
     sql.execute("drop schema promptctl cascade")

@@ -91,7 +91,7 @@ def test_10000_prompts_are_applied_and_exported(promptctl: Promptctl, sql: psyco
     assert promptctl("export", "out", "--quiet").out.count("\n") == 20_000
 
 
-def test_a_terminal_shows_progress(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_terminal_shows_progress(separate_database: None, promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     write(promptctl.home, {f"p{n}/v1.txt": f"{n}\n" for n in range(500)})
     sql.execute(
         "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1); return null; end $$"
@@ -145,7 +145,9 @@ def test_a_lost_connection_leaves_nothing_stored(
     assert (count(sql, "versions"), count(sql, "served")) == (3, 2)
 
 
-def test_an_interruption_during_an_upload_leaves_nothing(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_an_interruption_during_an_upload_leaves_nothing(
+    separate_database: None, promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
     write(promptctl.home, {f"p{n:03}/v1.txt": f"{n}\n" * 20_000 for n in range(200)})
     sql.execute(
         "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.3); return null; end $$"
@@ -167,7 +169,7 @@ def test_an_interruption_during_an_upload_leaves_nothing(promptctl: Promptctl, s
 
 
 def test_a_version_that_the_server_refuses_in_the_middle_of_many_leaves_nothing(
-    promptctl: Promptctl, sql: psycopg.Connection[Any]
+    separate_database: None, promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     write(promptctl.home, {f"p{n:03}/v1.txt": f"{n}\n" * 20_000 for n in range(100)})
     sql.execute(
