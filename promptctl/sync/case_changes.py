@@ -1,17 +1,24 @@
-"""The change that a plan makes for the test cases of a prompt, which follow the folder."""
+"""The change that a plan makes for the test cases of a prompt, which follow the folder, and notes about them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from promptctl.rules import margins
+from promptctl.rules import margins, requests
+from promptctl.rules.test_cases import case_problems
 from promptctl.store.case_lists import CaseList
-from promptctl.sync.changes import TESTS, WHOLE_PROMPT, Change
+from promptctl.sync.changes import NOTE, TESTS, WHOLE_PROMPT, Change
 
 if TYPE_CHECKING:
-    from promptctl.folder.prompt_files import FolderPrompt
-    from promptctl.store.syncs import StoredPrompt
+    from collections.abc import Sequence
+
+    from promptctl.folder.prompt_files import FileVersion, FolderPrompt
+    from promptctl.rules.test_cases import Case
+    from promptctl.store.syncs import StoredPrompt, StoredVersion
+
+# A plan names at most so many cases that a version cannot be run with.
+_MOST_PROBLEMS = 3
 
 
 def case_changes(prompt: FolderPrompt, stored: StoredPrompt | None) -> list[Change]:
@@ -40,6 +47,46 @@ def case_changes(prompt: FolderPrompt, stored: StoredPrompt | None) -> list[Chan
     message = f"tests: {', '.join(parts)}"
     cases = CaseList(tests.cases, tests.margin)
     return [Change(TESTS, prompt.name, WHOLE_PROMPT, message, yaml_path=prompt.test_path, tests=cases)]
+
+
+def case_notes(prompt: FolderPrompt, stored: StoredPrompt | None, *, has_new_cases: bool) -> list[Change]:
+    """Return notes about cases that the active or the newest version of the folder cannot be run with.
+
+    With `has_new_cases`, stored versions are checked too. Of these only the required variables are known.
+    """
+    if prompt.tests is None or not prompt.tests.cases or not prompt.versions:
+        return []
+    newest = max(file.number for file in prompt.versions)
+    notes: list[Change] = []
+    for file in prompt.versions:
+        if file.number not in (prompt.active, newest):
+            continue
+        version = None if stored is None else stored.versions.get(file.number)
+        if version is None or has_new_cases:
+            problems = _problems(prompt.tests.cases, file, version)
+            more = len(problems) - _MOST_PROBLEMS
+            messages = problems[:_MOST_PROBLEMS] + (
+                [f"cannot be tested with other cases either: {more} more problems"] if more > 0 else []
+            )
+            notes += [Change(NOTE, prompt.name, file.number, message) for message in messages]
+    return notes
+
+
+def _problems(cases: Sequence[Case], file: FileVersion, version: StoredVersion | None) -> list[str]:
+    """Return why a version cannot be run with cases, each as a sentence."""
+    required = file.required if version is None else tuple(version.required_variables.split())
+    names = {*file.variables, *file.settings.get("variables", {})}
+    has_few_shot_messages = bool((requests.decode(file.settings) or {}).get("messages"))
+    return [
+        f"cannot be tested with case {place} ({case.title}), which {problem}"
+        for place, case in enumerate(cases, 1)
+        for problem in case_problems(
+            case,
+            names if version is None else case.values,
+            required,
+            has_few_shot_messages=has_few_shot_messages,
+        )
+    ]
 
 
 def _counted(number: int) -> str:

@@ -11,6 +11,7 @@ from promptctl.rules import targeting
 from promptctl.rules.targeting import RouteGraph
 from promptctl.store.syncs import SourceState, StoredPrompt
 from promptctl.sync import plan_checks, renaming, version_changes
+from promptctl.sync.case_changes import case_notes
 from promptctl.sync.changes import CONFLICT, NEW, NOTE, WHOLE_PROMPT, Change, Plan, PlanOptions, PreparedPlan
 from promptctl.sync.differences import Original
 from promptctl.sync.read import FolderReader
@@ -70,7 +71,11 @@ def check(
     changes: list[Change] = []
     unchanged = 0
     for prompt in parsed:
-        prompt_changes = [*_version_changes(prompt, base, originals), *_serving_changes(prompt, base, routes)]
+        prompt_changes = [
+            *_version_changes(prompt, base, originals),
+            *_serving_changes(prompt, base, routes),
+            *case_notes(prompt, None, has_new_cases=True),
+        ]
         changes += prompt_changes
         unchanged += not prompt_changes
     plan = Plan(changes, [], unchanged)

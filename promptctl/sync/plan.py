@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.records import Record
 from promptctl.rules.targeting import RouteGraph
-from promptctl.sync.case_changes import case_changes
+from promptctl.sync.case_changes import case_changes, case_notes
 from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, HELD, NOTE, WHOLE_PROMPT, AppliedPrompt, Change, Plan
 from promptctl.sync.serving_changes import (
     activation_changes,
@@ -97,7 +97,8 @@ def _prompt_changes(
         changes += unnamed_rollout_changes(prompt, stored)
     if prompt.route is not None:
         changes += route_changes(prompt, prompt.route, stored, options, graph)
-    return [*changes, *case_changes(prompt, stored)]
+    of_cases = case_changes(prompt, stored)
+    return [*changes, *of_cases, *case_notes(prompt, stored, has_new_cases=bool(of_cases))]
 
 
 def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:

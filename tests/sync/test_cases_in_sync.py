@@ -41,7 +41,7 @@ def sync(promptctl: Promptctl, *words: str, **files: str) -> Ended:
 
 def test_cases_are_stored_and_a_second_sync_changes_nothing(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     first = sync(promptctl, v1_txt="Hi {plan}.\n", tests_yaml=CASES)
-    assert (first.code, first.out.splitlines()[-1]) == (0, "tests\ta\ttests: 2 cases, margin 3 points"), first
+    assert (first.code, first.out.splitlines()[1]) == (0, "tests\ta\ttests: 2 cases, margin 3 points"), first
     assert "1 new, 1 change of tests; applied as release 1" in first.err
     assert stored_cases(sql) == [
         (
@@ -147,5 +147,35 @@ def test_a_secret_in_a_case_names_the_key_that_allows_it(promptctl: Promptctl) -
 def test_markdown_and_json_have_the_change(promptctl: Promptctl) -> None:
     markdown = sync(promptctl, "--dry-run", "--format", "markdown", v1_txt="Hi.\n", tests_yaml=CASES)
     assert "| tests | `a` | tests: 2 cases, margin 3 points |" in markdown.out, markdown
-    [_, change] = json.loads(promptctl("sync", "prompts", "--dry-run", "--json").out)["changes"]
+    [_, change, *_] = json.loads(promptctl("sync", "prompts", "--dry-run", "--json").out)["changes"]
     assert (change["kind"], change["name"], change["version"]) == ("tests", "a", None)
+
+
+def test_a_version_that_cases_cannot_be_run_with_has_notes(promptctl: Promptctl) -> None:
+    cases = "- {message: A, vars: {plann: pro}}\n" + "".join(f"- message: {name}\n" for name in "BCD")
+    sentences = [
+        "case 1 (A), which has a value for plann, which is not a variable of the version: did you mean plan?",
+        "case 1 (A), which has no value for the variable plan: add vars",
+        "case 2 (B), which has no value for the variable plan: add vars",
+        "other cases either: 2 more problems",
+    ]
+    notes = [f"note\ta@2\tcannot be tested with {sentence}" for sentence in sentences]
+    # Version 1 is neither active nor the newest.
+    files = {"v1_txt": "Hi {all}.\n", "v2_txt": "Hi {plan}, {name}.\n", "tests_yaml": cases}
+    files["prompt_yaml"] = "variables:\n  name: {default: Ann}\n"
+    for words in (["--dry-run"], ["--check", "--offline"], []):
+        planned = sync(promptctl, *words, **files)
+        assert planned.code == 0, planned
+        assert [line for line in planned.out.splitlines() if "cannot be tested" in line] == notes
+    assert promptctl("sync", "prompts").out == ""
+    # Of a version that is stored, values of variables that it does not have are not known.
+    changed = sync(promptctl, tests_yaml="- {message: A, vars: {plann: pro}}")
+    assert changed.out.splitlines()[1:] == notes[1:2]
+
+
+def test_a_file_of_cases_that_cannot_be_used_is_named_by_every_plan(promptctl: Promptctl) -> None:
+    for words in (["--dry-run"], ["--check", "--offline"], ["--check"], []):
+        refused = sync(promptctl, *words, v1_txt="Hi.\n", tests_yaml="- message: A\n  assert: [{type: nonsense}]\n")
+        assert (refused.code, refused.out) == (1, "")
+        assert "prompts/a/tests.yaml: case 1: assert 1: " in refused.err
+        assert "nonsense" in refused.err
