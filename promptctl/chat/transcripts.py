@@ -12,8 +12,6 @@ from promptctl.rules import json_documents, references
 if TYPE_CHECKING:
     from promptctl.chat.turns import Content
 
-_HINT = "pass a file that --save has written to --continue"
-
 
 class Transcript:
     """The messages of a conversation. Each reply has the version and the model that it came from."""
@@ -58,15 +56,26 @@ def begin(path: str) -> Transcript:
     return Transcript(path)
 
 
-def load(path: str) -> Transcript:
-    """Return the transcript in a file. Raises Failed (`cannot_read`, `invalid_conversation`)."""
+def load(path: str, option: str = "--continue") -> Transcript:
+    """Return the transcript in a file. Raises Failed (`cannot_read`, `invalid_conversation`).
+
+    `option` is the one that names the file.
+    """
+    try:
+        return _load(path)
+    except errors.Failed as problem:
+        problem.hint = f"pass a file that chat --save has written to {option}"
+        raise
+
+
+def _load(path: str) -> Transcript:
     transcript = Transcript(path)
     try:
         raw = bounded_input.any_file(path)
     except bounded_input.TooLarge as problem:
         raise _invalid(path, f"it {problem.strerror}") from None
     except (OSError, ValueError) as problem:
-        raise bounded_input.unreadable(references.quoted(path), problem, _HINT) from None
+        raise bounded_input.unreadable(references.quoted(path), problem, "") from None
     try:
         document: object = json_documents.parse(raw)
     except json_documents.InvalidDocument as problem:
@@ -99,4 +108,4 @@ def _is_content(content: object) -> bool:
 
 def _invalid(path: str, reason: str) -> errors.Failed:
     message = f"{references.quoted(path)} is not a saved conversation: {reason}"
-    return errors.Failed("invalid_conversation", message, hint=_HINT)
+    return errors.Failed("invalid_conversation", message)

@@ -62,7 +62,7 @@ def _checked(result: RunResult, sides: Sides, judges: _Judges | None, kept: Iter
 
     def checked(case: Case, reply: Reply) -> CheckedReply:
         results = [check(case, assertion, reply) for assertion in case.assertions]
-        known = [one for one in results if one is not None]
+        judged = [one for one in results if one is not None]
         pairs = list(zip(case.assertions, results, strict=True))
         return CheckedReply(
             reply,
@@ -73,7 +73,7 @@ def _checked(result: RunResult, sides: Sides, judges: _Judges | None, kept: Iter
                 if one is not None and not one.passed
             ],
             [assertion.label for assertion, one in pairs if one is None],
-            checks.mean_score(case, known) if case.threshold is not None and len(known) == len(results) else None,
+            checks.mean_score(case, judged) if case.threshold is not None and len(judged) == len(results) else None,
         )
 
     return [

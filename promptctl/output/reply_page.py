@@ -89,9 +89,9 @@ def _body(checked: CheckedReply, content: str | None = None) -> str:
     listed = "".join(f"<li>{_escaped(item)}</li>" for item in items)
     checks = f'<ul class="checks">{listed}</ul>' if listed else ""
     text = _safe(test_words.reply_text(checked.reply)) if content is None else content
-    shown = text or '<span class="dim">no text</span>'
+    visible = text or '<span class="dim">no text</span>'
     facts = _escaped(_facts(checked))
-    return f'{checks}<div class="reply {_CLASSES[checked.passes]}">{shown}</div><p class="facts">{facts}</p>'
+    return f'{checks}<div class="reply {_CLASSES[checked.passes]}">{visible}</div><p class="facts">{facts}</p>'
 
 
 def _facts(checked: CheckedReply) -> str:

@@ -62,11 +62,12 @@ def show_runs(runs: Sequence[RunRecord], form: str) -> None:
     columns = [
         Column("RUN", "number"), Column("VERSION", "name"), Column("AGAINST", "name"), Column("VERDICT", "text"),
         Column("CASES", "number"), Column("COST", "money"), Column("WHO", "person"), Column("WHEN", "time"),
+        Column("MODEL", "detail"),
     ]  # fmt: skip
     rows: list[list[Value]] = [
         [
             run.run, _reference(run.name, run.version), _against(run), state(run), run.cases, run.cost, run.author,
-            run.began_at,
+            run.began_at, run.requested_model,
         ]
         for run in runs
     ]  # fmt: skip

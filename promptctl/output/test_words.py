@@ -204,7 +204,7 @@ def next_step(tested: Tested) -> str:
     if word in ("better", "not worse"):
         return tested.next_command if result.id else ""
     if word == "worse":
-        return f"promptctl test show {result.id} --all" if result.id else ""
+        return f"promptctl test show {result.id} --html report.html" if result.id else ""
     more: list[str] = []
     if result.verdict.needed_cases:
         more.append(f"{result.verdict.needed_cases} more cases")

@@ -127,7 +127,10 @@ def test_a_case_goes_to_the_last_file_of_a_folder_of_tests(promptctl: Promptctl,
 
 def test_wrong_files_are_refused(promptctl: Promptctl, home: Path) -> None:
     (home / "chat.json").write_text(json.dumps(CONVERSATION))
-    check_failure(promptctl("test", "add", "support", "--from", "absent.json"), 1)
+    (home / "text.json").write_text("[]")
+    for file in ("absent.json", "text.json"):
+        failure = check_failure(promptctl("test", "add", "support", "--from", file), 1).err
+        assert "hint:  pass a file that chat --save has written to --from" in failure
     assert check_json_failure(promptctl("test", "add", "support", "--from", "chat.json", "--json"), 4)["code"] == (
         "folder_not_found"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.commands import check_failure, check_json_failure
 from tests.schema.run_attempts import BEGUN, end
 
 if TYPE_CHECKING:
@@ -56,3 +57,38 @@ def test_stats_on_a_terminal_has_the_last_verdict_of_each_version(
     shown = promptctl.on_terminal("stats", "greeter").out
     assert shown.endswith(f"\ngreeter@2 test: worse than greeter@1, just now, run {run}\n")
     assert "test:" not in promptctl("stats", "greeter").err
+
+
+def test_a_run_that_was_killed_has_the_command_that_goes_on_with_it(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("select promptctl.create_version('greeter', 'Be kind.', activated => true)")
+    sql.execute("select promptctl.create_version('greeter', 'Be brief.')")
+    sql.execute(BEGUN.encode())
+    [(run,)] = sql.execute("select run from promptctl.test_runs").fetchall()
+    listed = promptctl("test", "list")
+    assert listed.out.split("\t")[3] == "not ended"
+    assert (
+        listed.err
+        == f"run {run} is running or was killed: promptctl test show {run} has the command that goes on with it\n"
+    )
+    assert promptctl("test", "list", "--quiet").out == f"{run}\n"
+    assert promptctl("test", "list", "--json").err == ""
+    command = "promptctl test greeter@2 --against greeter@1"
+    failure = check_failure(promptctl("test", "show", str(run)), 1).err
+    assert f"run {run} of greeter@2 has not ended: it is running, or was killed" in failure
+    assert f"hint:  {command}\n" in failure
+    sql.execute(f"select promptctl.record_test_batch({run}, 'b1', '{{}}')".encode())
+    sql.execute(BEGUN.replace("'margin'", "'requested_model', 'claude-opus-5', 'margin'").encode())
+    hints = [
+        check_json_failure(promptctl("test", "show", str(number), "--json"), 1)["hint"] for number in (run, run + 1)
+    ]
+    assert hints == [f"{command} --batch --resume", f"{command} --model claude-opus-5"]
+    assert f"runs {run + 1}, {run} are running or were killed" in promptctl("test", "list").err
+    sql.execute(end('{"failure": "interrupted"}').encode())
+    failure = check_json_failure(promptctl("test", "show", str(run + 1), "--json"), 1)
+    assert failure["message"] == f"run {run + 1} of greeter@2 was interrupted: the same test goes on from its replies"
+    # The same test has ended since.
+    sql.execute(BEGUN.encode())
+    sql.execute(end(OUTCOME % "worse").encode())
+    assert promptctl("test", "list").err == ""

@@ -42,7 +42,7 @@ def add(
     from promptctl.cli import variables
 
     values = variables.read(var, None)
-    conversation = transcripts.load(from_).for_claude()
+    conversation = transcripts.load(from_, "--from").for_claude()
     while conversation and conversation[-1]["role"] == "assistant":
         conversation.pop()
     if not conversation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors
+from promptctl.claude.settings import DEFAULT_MODEL
 from promptctl.cli import test_reports, test_targets
 from promptctl.evaluation import reply_checks, stored_results
 from promptctl.output import stream, test_view
@@ -13,14 +14,21 @@ from promptctl.rules import references
 from promptctl.store import prompt_states, test_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promptctl.cli.run import Run
+    from promptctl.postgres.database import Database
     from promptctl.store.test_runs import RunRecord
+
+# A note names at most so many runs.
+_MOST_OPEN = 5
 
 
 def list_runs(run: Run, name: str | None = None, limit: int | None = None) -> None:
     """List runs of test cases, newest first.
 
-    A run without a verdict has not ended, or has failed with the code of an error.
+    A run without a verdict is running, was killed, or failed with the code of an
+    error.
 
     Examples:
       promptctl test list
@@ -36,6 +44,8 @@ def list_runs(run: Run, name: str | None = None, limit: int | None = None) -> No
         test_view.show_runs(runs, run.form)
         if not runs:
             run.note("no runs of test cases: promptctl test NAME@VERSION makes one")
+        if open_runs := _open_runs(runs):
+            run.note(_open_note(open_runs))
 
 
 def show(
@@ -60,7 +70,7 @@ def show(
     with run.database() as database:
         record = test_runs.read_run(database, _number(number))
         if record.verdict is None:
-            raise _without_verdict(record)
+            raise _without_verdict(database, record)
         result, sides = stored_results.read(database, record)
         replies = (
             reply_checks.check_all(
@@ -78,6 +88,26 @@ def show(
     test_reports.write(tests, {result.id: replies}, html=html, junit=junit)
 
 
+def _open_runs(runs: Sequence[RunRecord]) -> list[int]:
+    """Return the numbers of the runs that have not ended, without those whose test was run again since."""
+    open_runs: list[int] = []
+    tested_again: set[tuple[object, ...]] = set()
+    for record in runs:
+        key = record.name, record.sha256, record.against_name, record.against_version, record.requested_model
+        if record.ended_at is not None:
+            tested_again.add(key)
+        elif key not in tested_again:
+            open_runs.append(record.run)
+    return open_runs
+
+
+def _open_note(numbers: Sequence[int]) -> str:
+    names = ", ".join(map(str, numbers[:_MOST_OPEN])) + ", …" * (len(numbers) > _MOST_OPEN)
+    if len(numbers) == 1:
+        return f"run {names} is running or was killed: promptctl test show {names} has the command that goes on with it"
+    return f"runs {names} are running or were killed: promptctl test show RUN has the command that goes on with one"
+
+
 def _number(text: str) -> int:
     """Return the number of a run. Raises Usage."""
     if not (text.isascii() and text.isdigit() and len(text) < 16):
@@ -85,9 +115,40 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _without_verdict(record: RunRecord) -> errors.PromptctlError:
-    if record.failure is None:
-        message = f"run {record.run} of {record.name} has not ended"
-        return errors.Failed("run_without_verdict", message, hint="promptctl test list")
-    message = f"run {record.run} of {record.name} ended without a verdict: {record.failure}"
-    return errors.Failed("run_without_verdict", message, hint=f"run it again: promptctl test {record.name}")
+def _without_verdict(database: Database, record: RunRecord) -> errors.PromptctlError:
+    """Return the error for a run without a verdict. Its hint is the command that goes on with the run."""
+    subject = f"run {record.run} of {record.name}{'' if record.version is None else f'@{record.version}'}"
+    if record.failure == "interrupted":
+        message = f"{subject} was interrupted: the same test goes on from its replies"
+    elif record.failure is not None:
+        message = f"{subject} ended without a verdict: {record.failure}"
+    else:
+        message = f"{subject} has not ended: it is running, or was killed and the same test goes on from its replies"
+    return errors.Failed("run_without_verdict", message, hint=_command_to_go_on(database, record))
+
+
+def _command_to_go_on(database: Database, record: RunRecord) -> str:
+    """Return the command that tests the same again, and takes the replies of batches that the run left."""
+    if record.version is None:
+        # The texts of a folder are not stored, and neither is the name of the folder.
+        words = ["promptctl test FOLDER"]
+    else:
+        words = [f"promptctl test {record.name}@{record.version}"]
+        if record.against_version is not None:
+            words.append(f"--against {record.against_name}@{record.against_version}")
+    if record.requested_model not in (None, _model(database, record)):
+        words.append(f"--model {record.requested_model}")
+    if record.ended_at is None and any(one.run == record.run for one in test_runs.open_batches(database, record.name)):
+        words.append("--batch --resume")
+    return " ".join(words)
+
+
+def _model(database: Database, record: RunRecord) -> str | None:
+    """Return the model that the tested version asks for; that of the run if the version is not stored."""
+    if record.version is None:
+        return record.requested_model
+    try:
+        settings = test_targets.version(database, references.Reference(record.name, record.version)).settings
+    except errors.NotFound:
+        return record.requested_model
+    return str(settings.get("model") or DEFAULT_MODEL)
