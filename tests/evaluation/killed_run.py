@@ -13,7 +13,7 @@ from tests.evaluation.conftest import GOOD, SimpleStatistics, case, rubric, subj
 if TYPE_CHECKING:
     from promptctl.evaluation.results import RunResult
 
-CASES = [case(number, rubric("It is good")) for number in range(12)]
+CASES = [case(number, rubric("It is good")) for number in range(4)]
 
 
 def run(dsn: str, *, is_batch: bool) -> RunResult:

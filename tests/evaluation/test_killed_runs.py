@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 # A run sends the same statements to each version of PostgreSQL, so one version is enough here.
 NEWEST = pytest.mark.parametrize("templated", list(SERVERS)[:1], indirect=True)
-# 12 cases: 10 new replies to each, which are broken, and 10 of the baseline.
-REPLIES = 240
+# 4 cases: 3 and then 10 new replies to each, which are broken, and as many of the baseline.
+FIRST_REPLIES, REPLIES = 24, 80
 # A failing verdict of a judge takes two calls.
-JUDGE_CALLS = 120 * 2 + 120
+JUDGE_CALLS = 40 * 2 + 40
 
 
 def start(database_url: str, way: str) -> subprocess.Popen[str]:
@@ -73,28 +73,29 @@ def version(sql: psycopg.Connection[Any]) -> None:
 
 @NEWEST
 @pytest.mark.usefixtures("version")
-@pytest.mark.parametrize(("stage", "calls"), [("replies", 30), ("judge", 30), ("more replies", 60)])
-def test_a_run_that_is_killed_repeats_nothing_that_was_stored(
-    claude: ClaudeServer,
-    serve: Callable[..., None],
-    database_url: str,
-    sql: psycopg.Connection[Any],
-    stage: str,
-    calls: int,
+def test_a_run_that_is_killed_in_each_stage_repeats_nothing_that_was_stored(
+    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
 ) -> None:
     before = len(claude.requests)
-    serve(delay_ms=20)
-    kill_at(start(database_url, "direct"), stage, calls)
-    replies, judgements = counts(sql)
+    stored = [(0, 0)]
+    for stage, calls in (("replies", 8), ("judge", 8), ("more replies", 16)):
+        # Slower than the progress is reported, so that the run is killed while calls run.
+        serve(delay_ms=150)
+        kill_at(start(database_url, "direct"), stage, calls)
+        stored.append(counts(sql))
+    # No stage is made before the one before it is stored.
+    assert stored == sorted(stored)
+    assert stored[1][0] < FIRST_REPLIES <= stored[2][0] <= stored[3][0] < REPLIES
+    replies, judgements = stored[-1]
     serve()
     result = killed_run.run(database_url, is_batch=False)
     assert result.kept_replies == replies
     assert result.new_calls == REPLIES - replies
     assert result.judge_calls <= JUDGE_CALLS - judgements
     assert counts(sql) == (REPLIES, REPLIES)
-    # At most 20 replies of each side were not stored yet, and 64 calls run beside each other.
+    # A kill loses what was not stored yet: at most the replies of half a second and the calls that ran.
     sent = sum(one.status == 200 and "output_config" not in one.body for one in claude.requests[before:])
-    assert REPLIES <= sent <= REPLIES + 2 * 20 + 64
+    assert REPLIES <= sent <= REPLIES + 2 * FIRST_REPLIES + 56
 
 
 @NEWEST
@@ -103,18 +104,18 @@ def test_ctrl_c_stores_the_replies_of_the_calls_that_run(
     claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
 ) -> None:
     before = len(claude.requests)
-    serve(delay_ms=100)
+    serve(delay_ms=150)
     process = start(database_url, "direct")
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line.split()[-1]) >= 20:
+        if int(line.split()[-1]) >= 6:
             break
     process.send_signal(signal.SIGINT)
     _, output = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in output
     replies, _ = counts(sql)
     assert replies == sum(one.status == 200 for one in claude.requests[before:])
-    assert 20 <= replies < 72
+    assert 6 <= replies <= FIRST_REPLIES
     assert sql.execute("select failure from promptctl.test_runs").fetchall() == [("interrupted",)]
 
 
@@ -130,6 +131,6 @@ def test_a_batch_that_was_created_is_not_sent_again(
     result = killed_run.run(database_url, is_batch=True)
     assert (result.new_calls, result.judge_calls, result.kept_replies) == (REPLIES, JUDGE_CALLS, 0)
     requests = [len(batch.requests) for batch in claude.batches[before:]]
-    assert requests[0] == 72
+    assert requests[0] == FIRST_REPLIES
     assert sum(requests) == REPLIES + JUDGE_CALLS
     assert counts(sql) == (REPLIES, REPLIES)
