@@ -22,6 +22,7 @@ import pytest
 
 from promptctl import schema
 from tests.claude_api import ClaudeServer
+from tests.preloaded import Preloaded
 from tests.servers import Server, available_servers
 from tests.terminals import Terminal
 
@@ -266,6 +267,13 @@ def claude() -> Iterator[ClaudeServer]:
     """A local server for Claude's API; the URL selects how it answers."""
     with ClaudeServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """A process that has imported Claude's SDK, from which tests fork programs."""
+    with Preloaded() as process:
+        yield process
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -238,25 +237,6 @@ def test_a_terminal_shows_the_cases_and_the_verdict(
     ended = promptctl.on_terminal("test", "support@3", env=claude_env("crowd"))
     assert ended.code == 3
     snapshot(re.sub(r"\d+ ms$|[\d.]+ s$", "1.2 s", ended.out, flags=re.MULTILINE), "cli/test-run-terminal")
-
-
-def test_ctrl_c_keeps_the_replies_and_the_next_run_goes_on(
-    promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer, support: None
-) -> None:
-    before = len(claude.requests)
-    process = promptctl.start("test", "support@4", env=claude_env("crowd", rate=10, burst=4))
-    claude.wait_for(before + 6)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode in (130, -signal.SIGINT)
-    assert b"the replies that came are stored: the same command goes on from there" in err
-    assert b"Traceback" not in err
-    [stopped] = json.loads(promptctl("test", "list", "--json").out)["runs"]
-    assert stopped["failure"] == "interrupted"
-    again = promptctl("test", "support@4", "--json", env=claude_env("crowd"))
-    [result] = json.loads(again.out)["runs"]
-    assert result["kept_replies"] > 0
-    assert result["calls"] + result["kept_replies"] == 36
 
 
 def test_a_viewer_sees_the_numbers_and_no_reply(

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import pytest
 
-from tests.conftest import SERVERS
+from tests.conftest import ROOT, SERVERS
 from tests.evaluation import killed_run
 from tests.evaluation.conftest import GOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
     from tests.claude_api import ClaudeServer
+    from tests.preloaded import Forked, Preloaded
 
 # A run sends the same statements to each version of PostgreSQL, so one version is enough here.
 NEWEST = pytest.mark.parametrize("templated", list(SERVERS)[:1], indirect=True)
@@ -28,22 +30,39 @@ FIRST_REPLIES, REPLIES = 24, 80
 JUDGE_CALLS = 40 * 2 + 40
 
 
-def start(database_url: str, way: str) -> subprocess.Popen[str]:
-    """Start a run in a process of its own."""
-    command = [sys.executable, "-m", "tests.evaluation.killed_run", database_url, way]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@dataclass
+class Run:
+    """A run in a process of its own, with what it writes."""
+
+    process: Forked
+    output: TextIO
+    errors: BinaryIO
+
+    def interrupt_at(self, number: signal.Signals, stage: str, calls: int) -> int:
+        """Send a signal when the run reports so many calls of a stage. Return how it ended, as `Forked.wait`."""
+        with self.output:
+            for line in self.output:
+                words = line.split()
+                if line.startswith(stage) and int(words[-1]) >= calls:
+                    break
+            os.kill(self.process.pid, number)
+            return self.process.wait()
 
 
-def kill_at(process: subprocess.Popen[str], stage: str, calls: int) -> None:
-    """Kill a run when it reports so many calls of a stage."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        words = line.split()
-        if line.startswith(stage) and int(words[-1]) >= calls:
-            break
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.communicate()
+@pytest.fixture
+def start(preloaded: Preloaded, database_url: str) -> Iterator[Callable[[str], Run]]:
+    """Return a function that starts a run."""
+    with tempfile.TemporaryFile() as errors:
+
+        def start_run(way: str) -> Run:
+            reader, writer = os.pipe()
+            process = preloaded.start(
+                "tests.evaluation.killed_run", [database_url, way], os.environ, ROOT, writer, errors.fileno()
+            )
+            os.close(writer)
+            return Run(process, open(reader), errors)
+
+        yield start_run
 
 
 def counts(sql: psycopg.Connection[Any]) -> tuple[int, int]:
@@ -74,14 +93,18 @@ def version(sql: psycopg.Connection[Any]) -> None:
 @NEWEST
 @pytest.mark.usefixtures("version")
 def test_a_run_that_is_killed_in_each_stage_repeats_nothing_that_was_stored(
-    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
+    claude: ClaudeServer,
+    serve: Callable[..., None],
+    start: Callable[[str], Run],
+    database_url: str,
+    sql: psycopg.Connection[Any],
 ) -> None:
     before = len(claude.requests)
     stored = [(0, 0)]
     for stage, calls in (("replies", 8), ("judge", 8), ("more replies", 16)):
         # Slower than the progress is reported, so that the run is killed while calls run.
         serve(delay_ms=150)
-        kill_at(start(database_url, "direct"), stage, calls)
+        assert start("direct").interrupt_at(signal.SIGKILL, stage, calls) == -signal.SIGKILL
         stored.append(counts(sql))
     # No stage is made before the one before it is stored.
     assert stored == sorted(stored)
@@ -101,18 +124,18 @@ def test_a_run_that_is_killed_in_each_stage_repeats_nothing_that_was_stored(
 @NEWEST
 @pytest.mark.usefixtures("version")
 def test_ctrl_c_stores_the_replies_of_the_calls_that_run(
-    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
+    claude: ClaudeServer,
+    serve: Callable[..., None],
+    start: Callable[[str], Run],
+    database_url: str,
+    sql: psycopg.Connection[Any],
 ) -> None:
     before = len(claude.requests)
     serve(delay_ms=150)
-    process = start(database_url, "direct")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line.split()[-1]) >= 6:
-            break
-    process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in output
+    run = start("direct")
+    assert run.interrupt_at(signal.SIGINT, "replies", 6) == 1
+    run.errors.seek(0)
+    assert b"KeyboardInterrupt" in run.errors.read()
     replies, _ = counts(sql)
     assert replies == sum(one.status == 200 for one in claude.requests[before:])
     assert 6 <= replies <= FIRST_REPLIES
@@ -122,11 +145,15 @@ def test_ctrl_c_stores_the_replies_of_the_calls_that_run(
 @NEWEST
 @pytest.mark.usefixtures("version")
 def test_a_batch_that_was_created_is_not_sent_again(
-    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
+    claude: ClaudeServer,
+    serve: Callable[..., None],
+    start: Callable[[str], Run],
+    database_url: str,
+    sql: psycopg.Connection[Any],
 ) -> None:
     before = len(claude.batches)
     serve(polls=4, test="killed batch")
-    kill_at(start(database_url, "batch"), "replies", 0)
+    assert start("batch").interrupt_at(signal.SIGKILL, "replies", 0) == -signal.SIGKILL
     assert counts(sql) == (0, 0)
     result = killed_run.run(database_url, is_batch=True)
     assert (result.new_calls, result.judge_calls, result.kept_replies) == (REPLIES, JUDGE_CALLS, 0)
