@@ -6418,10 +6418,13 @@ $$;
 
 comment on function promptctl.add_test_cases is 'Stores the cases that are not stored yet.';
 
+-- enable_seqscan, enable_hashjoin: a sync stores the cases of a thousand prompts in one transaction, and the plans that are
+-- made for empty tables would read all cases for each of them.
 create or replace function promptctl.set_cases(name text, definitions text[], margin double precision default null,
                                                author text default null)
 returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s'
+set enable_seqscan = off set enable_hashjoin = off as $$
 declare
     stored promptctl.prompt_tests;
     is_empty constant boolean := coalesce(cardinality(definitions), 0) = 0 and margin is null;
@@ -6490,7 +6493,8 @@ comment on function promptctl.require_open_test_run is
 
 create or replace function promptctl.begin_test_run(run jsonb, definitions text[], author text default null)
 returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s'
+set enable_seqscan = off set enable_hashjoin = off as $$
 declare
     side record;
     sides jsonb := '[]';

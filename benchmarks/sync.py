@@ -123,8 +123,14 @@ _ENDINGS = (
 class _Corpus:
     """A repository with a folder of prompts, the same in every run, to which versions can be added."""
 
-    def __init__(self, directory: Path, prompts: int, versions: int, *, has_requests: bool = False) -> None:
-        """Write the folder. With `has_requests`, the newest version of each prompt has a request file."""
+    def __init__(
+        self, directory: Path, prompts: int, versions: int, *, has_requests: bool = False, has_tests: bool = False
+    ) -> None:
+        """Write the folder.
+
+        With `has_requests`, the newest version of each prompt has a request file. With `has_tests`, each prompt has
+        five test cases.
+        """
         self.repository = directory
         self.folder = directory / "prompts"
         self.names = [f"team-{place % 20:02}/prompt-{place:05}" for place in range(prompts)]
@@ -138,6 +144,8 @@ class _Corpus:
             self._describe(name)
             if has_requests:
                 (self.folder / name / f"v{versions}.request.yaml").write_text(_request(name), encoding="utf-8")
+            if has_tests:
+                (self.folder / name / "tests.yaml").write_text(_tests(name), encoding="utf-8")
         _git(directory, "init", "-q", "-b", "main")
         self.commit()
 
@@ -198,6 +206,17 @@ def _request(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _tests(name: str) -> str:
+    """Return a file of five test cases. Every prompt has others."""
+    generator = random.Random(f"{name} tests")
+    lines = ["tests:"]
+    for number in range(5):
+        lines += [f"- description: case {number}", "  vars: {company.name: Acme, user.name: Ada, user.locale: en}"]
+        lines += [f'  message: "{_line(generator)}"', "  assert:", f'  - contains: "{_line(generator)}"']
+        lines += ["  - type: not-contains", "    value: As an AI"]
+    return "\n".join(lines) + "\n"
+
+
 def _lines(generator: random.Random, size: int) -> list[str]:
     lines: list[str] = []
     left = size - 120  # the head
@@ -234,7 +253,11 @@ def main() -> int:
         many_versions = _Corpus(directory / "a", 1000, 9)
         load = _corpus(report, server, many_versions, bare, arguments)
         _corpus(report, server, _Corpus(directory / "b", 5000, 1), bare, arguments)
-        _requests(report, server, directory, arguments.loads)
+        alone = _Corpus(directory / "alone", 1000, 10)
+        with_requests = _Corpus(directory / "requests", 1000, 10, has_requests=True)
+        with_tests = _Corpus(directory / "tests", 1000, 10, has_tests=True)
+        _beside(report, server, with_requests, alone, "request files", arguments.loads, 1.2)
+        _beside(report, server, with_tests, alone, "tests.yaml", arguments.loads, None)
         if interpreter:
             _mlflow(report, server, many_versions, interpreter, load)
         if arguments.large:
@@ -307,24 +330,24 @@ def _add_figures(report: Report, label: str, turns: _Turns, limit: float, bare: 
     return seconds
 
 
-def _requests(report: Report, server: Server, directory: Path, loads: int) -> None:
-    """Compare the first load of 10 000 texts and 1 000 request files with that of the texts alone."""
-    alone = _Corpus(directory / "alone", 1000, 10)
-    beside = _Corpus(directory / "beside", 1000, 10, has_requests=True)
-    _heading(report, beside)
-    with_requests: Times = {}
+def _beside(
+    report: Report, server: Server, corpus: _Corpus, alone: _Corpus, files: str, loads: int, limit: float | None
+) -> None:
+    """Compare the first load of 10 000 texts and 1 000 other files with that of the texts alone."""
+    _heading(report, corpus)
+    with_files: Times = {}
     without: Times = {}
     for turn in range(loads + 1):
-        pair = [(with_requests, beside), (without, alone)]
+        pair = [(with_files, corpus), (without, alone)]
         # Each is first in every other turn.
-        for times, corpus in pair if turn % 2 else reversed(pair):
-            seconds = _load(server, corpus).seconds
+        for times, loaded in pair if turn % 2 else reversed(pair):
+            seconds = _load(server, loaded).seconds
             # Turn 0 does not count.
             if turn:
                 times[turn] = seconds
-    value, note = ratio(with_requests, without)
-    typical = f"{statistics.median(with_requests.values()):.2f} and {statistics.median(without.values()):.2f} s"
-    report.add("first load / that without the 1,000 request files", value, 1.2, note=f"{note} {typical}".strip())
+    value, note = ratio(with_files, without)
+    typical = f"{statistics.median(with_files.values()):.2f} and {statistics.median(without.values()):.2f} s"
+    report.add(f"first load / that without the 1,000 {files}", value, limit, note=f"{note} {typical}".strip())
 
 
 def _large(report: Report, server: Server, directory: Path, bare: float) -> None:

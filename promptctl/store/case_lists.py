@@ -9,9 +9,12 @@ from promptctl.records import Record
 from promptctl.rules.test_cases import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import LiteralString
 
     from promptctl.postgres.database import Database
+
+_CHARACTERS_PER_STATEMENT = 4_000_000
 
 
 class CaseList(Record):
@@ -29,16 +32,43 @@ class CaseHashes(Record):
 
 
 def set_cases(database: Database, name: str, cases: Sequence[Case], margin: float | None, *, author: str) -> bool:
-    """Replace the cases and the margin of a prompt, and return whether anything changed.
+    """Replace the cases and the margin of one prompt as `set_lists` does, and return whether anything changed."""
+    return set_lists(database, {name: CaseList(tuple(cases), margin)}, author=author)[0]
 
-    Without cases and a margin, the prompt has no tests. Raises NotFound, Usage for more than 10 000 cases or a case of
-    more than 1 MB, and Refused if another session is changing these cases.
+
+def set_lists(database: Database, lists: Mapping[str, CaseList], *, author: str) -> list[bool]:
+    """Replace the cases and the margins of prompts by name, and return for each whether anything changed.
+
+    Without cases and a margin, a prompt has no tests. Raises NotFound, Usage for more than 10 000 cases of a prompt or
+    a case of more than 1 MB, and Refused if another session is changing the cases of one of the prompts.
     """
-    definitions = [case.canonical_text for case in cases]
-    [(is_changed,)] = database.run(
-        "select promptctl.set_cases($1, $2::text[], $3, $4)", name, definitions, margin, author
-    )
-    return is_changed
+    statements: list[tuple[LiteralString, list[str]]] = [
+        (
+            """
+            select promptctl.set_cases(l ->> 'name', array(select json_array_elements_text(l -> 'cases')),
+                                       (l ->> 'margin')::double precision, $2)
+            from json_array_elements($1::json) l
+            """,
+            [document, author],
+        )
+        for document in _documents(lists)
+    ]
+    return [is_changed for rows in database.run_all(*statements) for (is_changed,) in rows]
+
+
+def _documents(lists: Mapping[str, CaseList]) -> Iterator[str]:
+    """Yield the lists as JSON arrays, each of which is not much larger than a statement should be."""
+    parts: list[str] = []
+    size = 0
+    for name, one in lists.items():
+        cases = [case.canonical_text for case in one.cases]
+        parts.append(json.dumps({"name": name, "cases": cases, "margin": one.margin}, ensure_ascii=False))
+        size += len(parts[-1])
+        if size > _CHARACTERS_PER_STATEMENT:
+            yield f"[{','.join(parts)}]"
+            parts, size = [], 0
+    if parts:
+        yield f"[{','.join(parts)}]"
 
 
 def read_cases(database: Database, names: Sequence[str]) -> dict[str, CaseList]:

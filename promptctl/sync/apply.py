@@ -58,7 +58,8 @@ def apply_plan(
     # Encode this while the server activates.
     documents = syncs.encode_applied([prompt.as_dict() for prompt in plan.applied_prompts])
     made_moves = wait_for_moves() if wait_for_moves is not None else []
-    _write_cases(database, plan.of(TESTS), author=author)
+    if lists := {change.name: change.tests for change in plan.of(TESTS) if change.tests is not None}:
+        case_lists.set_lists(database, lists, author=author)
     syncs.record_source(database, prepared.source, prepared.commit, author=author)
     if documents:
         syncs.record_applied(database, prepared.source, documents, author=author, adopts=prepared.adopt)
@@ -69,12 +70,6 @@ def _write_metadata(database: Database, changes: Sequence[Change], *, author: st
     if changes:
         rows = [{"name": change.name, "version": change.version, "metadata": change.metadata} for change in changes]
         versions.describe(database, rows, author=author, release=release)
-
-
-def _write_cases(database: Database, changes: Sequence[Change], *, author: str) -> None:
-    for change in changes:
-        assert change.tests is not None
-        case_lists.set_cases(database, change.name, change.tests.cases, change.tests.margin, author=author)
 
 
 def _write_routes(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> None:

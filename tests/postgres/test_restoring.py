@@ -15,16 +15,13 @@ import pytest
 from promptctl import schema
 from tests.commands import FILL, check_failure, check_json_failure
 from tests.conftest import SERVERS, Promptctl, copied_database
+from tests.postgres.test_verifying import TESTED
+from tests.schema.run_attempts import ENDED
 from tests.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TABLES = (
-    "installation", "served", "versions", "allocations", "corrections", "releases", "sources", "applied", "uses",
-    "scores", "fallbacks", "totals", "bucket_totals", "roll_up", "rollouts", "rollout_events", "rollout_looks",
-    "rollout_ticks",
-)  # fmt: skip
 MORE = r"""
 select promptctl.set_routes('{support/triage}', '[[{"when": {"plan": "x"}, "use": "code_helper"}]]', 'a', 'b');
 select promptctl.activate('{code_helper,default-system-prompt}', '{1,3}', 'ada@example.com', E'two\n\\.\n"quoted"');
@@ -72,9 +69,10 @@ def contents(dsn: str) -> dict[str, list[Any]]:
     """Return the rows of every table, and the positions of the sequences."""
     with psycopg.connect(dsn) as connection:
         connection.execute("set timezone = 'UTC'")
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'promptctl'").fetchall()
         rows: dict[str, list[Any]] = {
             table: sorted(connection.execute(f"select t::text from promptctl.{table} t".encode()).fetchall())
-            for table in TABLES
+            for (table,) in tables
         }
         rows["sequences"] = connection.execute(
             "select sequencename, last_value from pg_sequences where schemaname = 'promptctl' order by 1"
@@ -90,9 +88,9 @@ def catalog(dsn: str) -> list[Any]:
 
 @pytest.fixture
 def filled(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
-    """The command line on a database with prompts, history, rolled up uses and later ones."""
-    sql.execute(FILL.encode())
-    sql.execute(MORE.encode())
+    """The command line on a database with prompts, history, a run of tests, rolled up uses and later ones."""
+    for statements in (FILL, MORE, TESTED, ENDED):
+        sql.execute(statements.encode())
     assert promptctl("delete", "default-system-prompt@1").code == 0
     assert promptctl("erase", "default-system-prompt@1", "--reason", "a key").code == 0
     assert promptctl("db", "maintain").code == 0
@@ -141,7 +139,9 @@ def test_a_restore_brings_back_data_rules_and_grants_on_every_version(
     assert ended.code == 0, ended
     assert json.loads(ended.out)["problems"] == []
     before, after = server.dsn(database_name), dsn
-    assert contents(after) == contents(before)
+    tables = contents(after)
+    assert tables == contents(before)
+    assert [table for table, rows in tables.items() if table.startswith(("test_", "prompt_")) and not rows] == []
     if server.programs == second_server.programs:
         assert catalog(after) == catalog(before)
     else:

@@ -109,6 +109,47 @@ def test_cases_and_the_margin_of_a_prompt_are_read_as_they_were_set(database: Da
         case_lists.set_cases(database, "nothing", CASES, None, author="ada")
 
 
+def test_the_cases_of_many_prompts_are_set_together_in_statements_of_a_limited_size(
+    database: Database, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"p{number}" for number in range(5)]
+    run(sql, f"select promptctl.create_version(n, 'x') from unnest('{{{','.join(names)}}}'::text[]) n")
+    odd = Case(description="a NUL \0, a smile \U0001f600, and\u2028 a line", values={"a": "'{\"x\": null}'"})
+    lists = {name: case_lists.CaseList((odd, *CASES), None if name == "p1" else 0.1) for name in names}
+    lists["p4"] = case_lists.CaseList((), None)
+    sent: list[int] = []
+    run_all = database.run_all
+
+    def count(*statements: Any) -> Any:
+        sent.append(len(statements))
+        return run_all(*statements)
+
+    monkeypatch.setattr(database, "run_all", count)
+    assert case_lists.set_lists(database, lists, author="ada") == [True, True, True, True, False]
+    monkeypatch.setattr(case_lists, "_CHARACTERS_PER_STATEMENT", 500)
+    assert case_lists.set_lists(database, lists, author="ada") == [False] * 5
+    assert sent == [1, 3]
+    del lists["p4"]
+    assert case_lists.read_cases(database, names) == lists
+
+
+def test_the_cases_of_a_prompt_are_found_without_reading_those_of_all_prompts(sql: Connection) -> None:
+    # The plans of a first sync are made for tables that are known to be empty.
+    sql.execute("vacuum (analyze) promptctl.test_cases, promptctl.prompt_tests, promptctl.prompt_cases")
+    with sql.transaction():
+        run(sql, "select promptctl.create_version('p' || n, 'x') from generate_series(1, 20) n")
+        run(
+            sql,
+            """
+            select promptctl.set_cases('p' || n, array[format('{"a":%s}', n), format('{"b":%s}', n)])
+            from generate_series(1, 20) n
+            """,
+        )
+        tables = "('test_cases', 'prompt_tests', 'prompt_cases')"
+        read = f"select sum(seq_tup_read) from pg_stat_xact_user_tables where relname in {tables}"
+        assert value(sql, read) == 0
+
+
 def test_too_many_and_too_large_cases_are_refused(database: Database) -> None:
     with pytest.raises(errors.Usage, match="10001 cases are too many") as too_many:
         case_lists.set_cases(database, "greeter", CASES[:1] * 10_001, None, author="ada")
