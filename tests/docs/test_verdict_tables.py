@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from typing import Any
@@ -48,6 +49,7 @@ def verdicts() -> str:
 def intervals() -> str:
     names = ["same text, 50 cases", "10 points worse, 50 cases"]
     names += [name for name in TABLE["scenarios"] if IS_CHANGED_BY_CASE in name]
+    names += ["same text, 50 cases, days of 1 point", "same text, 50 cases, days of 2 points"]
     rows = [
         [name, percent(1 - TABLE["scenarios"][name]["interval"]), percent(1 - TABLE["scenarios"][name]["lower end"])]
         for name in names
@@ -67,6 +69,13 @@ def test_the_tables_of_the_page_have_the_measured_figures() -> None:
         place = re.compile(rf"(<!-- {mark} -->\n\n)(\|.*?\n\n)?", flags=re.S)
         text = place.sub(lambda match, rows=rows: f"{match[1]}{rows}\n\n", text)
     text = re.sub(r"Each row has (RUNS|[\d ]+) runs", f"Each row has {TABLE['runs']:,} runs".replace(",", " "), text)
+    errors = [f"{100 * math.sqrt(rate * (1 - rate) / TABLE['runs']):.1f}" for rate in (0.5, 0.015)]
+    text = re.sub(
+        r"error of a rate is at most [\d.]+ points, and that of 1.5% is [\d.]+ points",
+        f"error of a rate is at most {errors[0]} points, and that of 1.5% is {errors[1]} points",
+        text,
+    )
+    assert f"and that of 1.5% is {errors[1]} points" in text
     keep(text)
 
 

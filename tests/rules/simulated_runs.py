@@ -1,11 +1,12 @@
 """Simulated runs of test cases: replies that pass at random, judged as a run judges them.
 
 Each scenario has the probability that a reply to a case passes, for both sides. A run has a seed of its own, so each
-verdict can be calculated again.
+verdict can be calculated again. Replies may also depend on the day: on some days the model is a bit worse in all cases.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,7 +45,8 @@ class Scenario:
     """What is simulated. `kept` is how many kept replies of the baseline each case has; `change` is the true change.
 
     With `is_second_release`, the baseline was the new side of a run before, which was not found worse, and its kept
-    replies are those of that run.
+    replies are those of that run. `day_spread` is the standard deviation of what a day adds to the log odds of all
+    cases. All new replies are of one day, and the kept ones of earlier days, three replies to each case a day.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Scenario:
     change: float
     kept: int = MOST_BASELINE
     is_second_release: bool = False
+    day_spread: float = 0
 
 
 class Run(NamedTuple):
@@ -65,14 +68,23 @@ class Run(NamedTuple):
 class _Side:
     """The replies of one side: how many there are of each case, and how many pass."""
 
-    def __init__(self, source: random.Random, rates: Sequence[float], replies: int) -> None:
-        self._source, self._rates = source, rates
+    def __init__(self, source: random.Random, rates: Sequence[float], replies: int, day_spread: float = 0) -> None:
+        self._source, self._rates, self._day_spread = source, rates, day_spread
+        self._rates_today: Sequence[float] = rates
         self.passes, self.replies = [0] * len(rates), [0] * len(rates)
-        for index in range(len(rates)):
-            self.add(index, replies)
+        days = [FIRST_STAGE] * (replies // FIRST_STAGE) + [replies % FIRST_STAGE] if day_spread else [replies]
+        for number in filter(None, days):
+            self.begin_day()
+            for index in range(len(rates)):
+                self.add(index, number)
+
+    def begin_day(self) -> None:
+        """Begin another day: the replies that follow share what it adds to the log odds."""
+        if self._day_spread:
+            self._rates_today = _shifted_odds(self._rates, math.exp(self._source.gauss(0, self._day_spread)))
 
     def add(self, index: int, number: int) -> None:
-        rate, draw = self._rates[index], self._source.random
+        rate, draw = self._rates_today[index], self._source.random
         self.passes[index] += sum(draw() < rate for _ in range(number))
         self.replies[index] += number
 
@@ -81,7 +93,7 @@ def simulate(scenario: Scenario, number: int) -> Run:
     """Return the run of a scenario with this number, which is its seed."""
     source = random.Random(f"{scenario.name} {number}")
     rates = scenario.rates(source)
-    baseline = _Side(source, rates.baseline, scenario.kept)
+    baseline = _Side(source, rates.baseline, scenario.kept, scenario.day_spread)
     if scenario.is_second_release:
         while True:
             candidate = _Side(source, rates.baseline, FIRST_STAGE)
@@ -89,7 +101,8 @@ def simulate(scenario: Scenario, number: int) -> Run:
                 break
             baseline = _Side(source, rates.baseline, scenario.kept)
         baseline = candidate
-    return _run(baseline, _Side(source, rates.new, FIRST_STAGE), rates.groups)
+    baseline.begin_day()
+    return _run(baseline, _Side(source, rates.new, FIRST_STAGE, scenario.day_spread), rates.groups)
 
 
 def _run(baseline: _Side, new: _Side, groups: Sequence[str | None]) -> Run:
@@ -105,6 +118,10 @@ def _run(baseline: _Side, new: _Side, groups: Sequence[str | None]) -> Run:
 def _counts(baseline: _Side, new: _Side, groups: Sequence[str | None]) -> list[Counts]:
     sides = zip(baseline.passes, baseline.replies, new.passes, new.replies, groups, strict=True)
     return [Counts(*numbers) for numbers in sides]
+
+
+def _shifted_odds(rates: Sequence[float], factor: float) -> list[float]:
+    return [rate * factor / (1 - rate + rate * factor) for rate in rates]
 
 
 def _mixed(cases: int) -> list[float]:
@@ -157,6 +174,8 @@ def _groups(sizes: Sequence[int]) -> list[str | None]:
     return [str(place) if size > 1 else None for place, size in enumerate(sizes) for _ in range(size)]
 
 
+# What a day adds to the log odds, so that the standard deviation of the mean of MIX is about 1 point, and 2 points.
+ONE_POINT, TWO_POINTS = (points / (sum(rate * (1 - rate) for rate in MIX) / len(MIX)) for points in (0.01, 0.02))
 EQUAL_GROUPS = (5,) * 10
 UNEQUAL_GROUPS = (12, 8, 6, 5, 4, 4, 3, 2, 2, 1, 1, 1, 1)
 SCENARIOS = {
@@ -170,6 +189,11 @@ SCENARIOS = {
         Scenario("same text, 50 cases, second release", _shifted(50, 0), 0, is_second_release=True),
         Scenario("same text, 20 cases of 99%", _equal_rates(20, 0.99, 0.99), 0),
         Scenario("same text, 50 cases of 99%, 3 kept replies", _equal_rates(50, 0.99, 0.99), 0, kept=3),
+        Scenario("same text, 20 cases, days of 1 point", _shifted(20, 0), 0, day_spread=ONE_POINT),
+        Scenario("same text, 20 cases, days of 2 points", _shifted(20, 0), 0, day_spread=TWO_POINTS),
+        Scenario("same text, 50 cases, days of 1 point", _shifted(50, 0), 0, day_spread=ONE_POINT),
+        Scenario("same text, 50 cases, days of 2 points", _shifted(50, 0), 0, day_spread=TWO_POINTS),
+        Scenario("same text, 50 cases, 3 kept replies, days of 2 points", _shifted(50, 0), 0, 3, day_spread=TWO_POINTS),
         Scenario("one case from 98% to 2%, 20 cases", _one_broken(20, 0.02), -0.96 / 20),
         Scenario("one case from 98% to 2%, 50 cases", _one_broken(50, 0.02), -0.96 / 50),
         Scenario("one case from 98% to 2%, 50 cases, 3 kept replies", _one_broken(50, 0.02), -0.96 / 50, kept=3),
@@ -178,6 +202,7 @@ SCENARIOS = {
         Scenario("10 points worse, 20 cases", _shifted(20, -0.1), -0.1),
         Scenario("10 points worse, 50 cases", _shifted(50, -0.1), -0.1),
         Scenario("10 points worse, 50 cases, 3 kept replies", _shifted(50, -0.1), -0.1, kept=3),
+        Scenario("10 points worse, 50 cases, days of 2 points", _shifted(50, -0.1), -0.1, day_spread=TWO_POINTS),
         Scenario("5 points worse, 50 cases", _shifted(50, -0.05), -0.05),
         Scenario("20 cases from 99% to 94%", _equal_rates(20, 0.99, 0.94), -0.05),
         Scenario("20 cases from 100% to 95%", _equal_rates(20, 1, 0.95), -0.05),
@@ -191,6 +216,8 @@ SCENARIOS = {
 # The most that a rate of false `worse` may be, and one of `not worse` where the drop is the margin; the least that each
 # kind of harm must be found; and the most new calls for each case.
 MOST_FALSE = 0.025
+# The same where the rate of the model changes from day to day, which no rule about the replies of one day can see.
+MOST_FALSE_OF_DAYS = 0.05
 MOST_MISSED = 0.055
 LEAST_FOUND = {
     "one case from 98% to 2%, 20 cases": 0.99,
@@ -200,6 +227,8 @@ LEAST_FOUND = {
     "10 points worse, 50 cases": 0.90,
 }
 MOST_CALLS = {"one case from 98% to 2%, 20 cases": 4, "one case from 98% to 2%, 50 cases": 4}
+# The first of the runs whose rates are reported. The rules were chosen with runs of lower numbers.
+FIRST_RUN = 1_000_000
 # The verdicts of so many runs of each scenario are kept with its rates, so that a test can calculate them again.
 KEPT_VERDICTS = 8
 LETTERS = {"worse": "w", "not worse": "n", "undecided": "u", "better": "b"}
