@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 _STYLE = """<style>
 .cases td, .cases th { vertical-align: top; } .cases thead th { vertical-align: bottom; overflow-wrap: anywhere; }
 .cases td:first-child, .runs td:first-child { white-space: normal; overflow-wrap: anywhere; }
-.cases td:last-child, .runs td:last-child { white-space: nowrap; }
+.cases td:first-child { min-width: 8rem; } .cases td:last-child, .runs td:last-child { white-space: nowrap; }
 .cases .first { padding-left: .6rem; border-left: 1px solid var(--line); } .cases .middle { text-align: center; }
 .cases td.inner { white-space: normal; padding: 0 0 .5rem; } .cases tr.top td { border-bottom: 0; }
 .cases tr.totals td { font-weight: 600; } .word { display: block; font-size: .8125rem; }
 .number .word { white-space: normal; }
 .cases .result { padding-left: .9rem; } .cases + .rest { margin-top: 1rem; }
-details { margin: .15rem 0; } summary { cursor: pointer; } a { color: var(--b); }
+p, h3, li { overflow-wrap: anywhere; } details { margin: .15rem 0; } summary { cursor: pointer; } a { color: var(--b); }
 .rest > summary { font-weight: 600; margin: 1.5rem 0 .5rem; }
 @media (max-width: 40rem) { .cases td:first-child, .runs td:first-child, .cases td.inner { grid-column: 1 / -1; }
-  .cases .first { border-left: 0; padding-left: 0; } .wide td[data-label] { overflow-wrap: anywhere; }
+  .cases .first { border-left: 0; padding-left: 0; } .cases .result { padding-left: 0; }
+  .wide td[data-label] { overflow-wrap: anywhere; }
   .wide td[data-label]::before { display: block; } .wide.cases tr, .wide.runs tr {
   grid-template-columns: repeat(2, minmax(0, 1fr)); } .wide.cases tr.top { border-bottom: 0; padding-bottom: 0; } }
-@media print { details:not([open]) > summary::after { content: " (folded)"; color: var(--dim); } }
+.scroll { overflow-x: auto; }
+@media print { .cases tr.replies { break-inside: auto; } .cases tr.top { break-after: avoid; }
+  .scroll { overflow: visible; } details:not([open]) > summary::after { content: " (folded)"; color: var(--dim); } }
 </style>"""
+# With more models, each has a row of its own below a case.
+_MOST_COLUMNS = 4
 _COLORS = {
     "worse": "worse", "critical, fails": "worse", "fails": "worse", "no reply": "worse", "better": "better",
     "not worse": "better",
@@ -123,71 +128,71 @@ def _matrix(group: Sequence[Tested], replies: Mapping[str, Sequence[CaseReplies]
 def _head(group: Sequence[Tested]) -> str:
     """Return the heading of the matrix: the sides, with several models below the model that they belong to."""
     against = group[0].result.against
-    new = f"<th{{}}>{_escaped(group[0].title)}</th>"
-    old = "" if against is None else f"<th{{}}>{_escaped(against.label)}</th>"
-    if len(group) == 1:
-        number = ' class="number"'
-        return f'<tr><th>Case</th>{old.format(number)}{new.format(number)}<th class="result">Result</th></tr>'
-    span = "" if against is None else ' colspan="2"'
+    labels = [group[0].title] if against is None else [against.label, group[0].title]
+    names = ["number first", "number"]
+    if not 1 < len(group) <= _MOST_COLUMNS:
+        model = "<th>Model</th>" if len(group) > 1 else ""
+        sides = "".join(f'<th class="number">{_escaped(label)}</th>' for label in labels)
+        return f'<tr><th>Case</th>{model}{sides}<th class="result">Result</th></tr>'
+    span = f' colspan="{len(labels)}"' if len(labels) > 1 else ""
     models = "".join(
         f'<th{span} class="first middle" scope="colgroup">{_escaped(one.result.models.requested)}</th>' for one in group
     )
-    first, other = ' class="number first"', ' class="number"'
-    sides = old.format(first) + new.format(other) if old else new.format(first)
+    sides = "".join(f'<th class="{name}">{_escaped(label)}</th>' for name, label in zip(names, labels, strict=False))
     return f'<tr><th rowspan="2">Case</th>{models}</tr><tr>{sides * len(group)}</tr>'
 
 
 def _rows(group: Sequence[Tested], place: int, replies: Mapping[str, Sequence[CaseReplies]]) -> str:
     """Return the row of a case, and below it a row with its replies, folded."""
-    case = group[0].result.cases[place].case
-    cells = f"<td>{_title(case)}</td>" + "".join(
-        _cells(tested, tested.result.cases[place], is_alone=len(group) == 1) for tested in group
-    )
-    inner = _details(group, place, replies)
-    if not inner:
-        return f"<tr>{cells}</tr>"
-    columns = 1 + cells.count('data-label="')
-    return f'<tr class="top">{cells}</tr><tr><td class="inner" colspan="{columns}">{inner}</td></tr>'
-
-
-def _cells(tested: Tested, case: CaseResult, *, is_alone: bool) -> str:
-    """Return the passes of both sides, and the result in its own cell, or with several models below the new passes."""
-    word = test_words.outcome(case)
-    new = test_words.share(case.new_passes, case.new_replies)
-    model = "" if is_alone else f"{tested.result.models.requested} "
-    cells = ""
-    if tested.result.against is not None:
-        old = test_words.share(case.baseline_passes, case.baseline_replies)
-        cells = _number(old, f"{model}baseline", name="" if is_alone else "first")
-    if is_alone:
-        return (
-            f'{cells}{_number(new, "new")}<td class="result {_color(word)}" data-label="result">{_escaped(word)}</td>'
+    cases = [tested.result.cases[place] for tested in group]
+    results = [
+        (
+            test_words.share(case.baseline_passes, case.baseline_replies),
+            test_words.share(case.new_passes, case.new_replies),
+            test_words.outcome(case),
         )
-    first = "" if cells else "first"
-    note = "" if word == test_words.SAME else f'<span class="word {_color(word)}">{_escaped(word)}</span>'
-    return cells + _number(new, f"{model}new", note, name=first)
+        for case in cases
+    ]
+    inner = _details(group, place, replies)
+    rows = _lines(group, _title(cases[0].case), results, "top" if inner else "")
+    if not inner:
+        return rows
+    columns = rows.split("</tr>", 1)[0].count("<td")
+    return f'{rows}<tr class="replies"><td class="inner" colspan="{columns}">{inner}</td></tr>'
 
 
 def _totals(group: Sequence[Tested]) -> str:
     """Return the row of all cases: how many replies pass, and the verdict."""
-    every = f"All {test_words.counted(len(group[0].result.cases), 'case')}"
-    cells = f"<td>{every}</td>"
-    for tested in group:
-        old, new = test_words.totals(tested.result)
-        word = tested.result.verdict.word
-        model = "" if len(group) == 1 else f"{tested.result.models.requested} "
-        first = "" if len(group) == 1 else "first"
-        if tested.result.against is not None:
-            cells += _number(old, f"{model}baseline", name=first)
-            first = ""
-        if len(group) == 1:
-            cells += (
-                f'{_number(new, "new")}<td class="result {_color(word)}" data-label="verdict">{_escaped(word)}</td>'
-            )
-        else:
-            note = f'<span class="word {_color(word)}">{_escaped(word)}</span>'
-            cells += _number(new, f"{model}new", note, name=first)
-    return f'<tr class="totals">{cells}</tr>'
+    results = [(*test_words.totals(tested.result), tested.result.verdict.word) for tested in group]
+    title = f"All {test_words.counted(len(group[0].result.cases), 'case')}"
+    return _lines(group, title, results, "totals")
+
+
+def _lines(group: Sequence[Tested], title: str, results: Sequence[tuple[str, str, str]], name: str) -> str:
+    """Return a row with the passes of both sides and the result of each model, or with many models a row for each.
+
+    `title` is HTML, and `name` the class of the row.
+    """
+    has_baseline = group[0].result.against is not None
+    row = f'<tr class="{name}">' if name else "<tr>"
+    if 1 < len(group) <= _MOST_COLUMNS:
+        cells = ""
+        for tested, (old, new, word) in zip(group, results, strict=True):
+            model = tested.result.models.requested
+            note = "" if word == test_words.SAME else f'<span class="word {_color(word)}">{_escaped(word)}</span>'
+            cells += _number(old, f"{model} baseline", name="first") if has_baseline else ""
+            cells += _number(new, f"{model} new", note, name="" if has_baseline else "first")
+        return f"{row}<td>{title}</td>{cells}</tr>"
+    rows: list[str] = []
+    for tested, (old, new, word) in zip(group, results, strict=True):
+        span = f' rowspan="{len(group)}"' if len(group) > 1 else ""
+        cells = "" if rows else f"<td{span}>{title}</td>"
+        if len(group) > 1:
+            cells += f"<td>{_escaped(tested.result.models.requested)}</td>"
+        cells += _number(old, "baseline") if has_baseline else ""
+        cells += f'{_number(new, "new")}<td class="result {_color(word)}" data-label="result">{_escaped(word)}</td>'
+        rows.append(f"{row}{cells}</tr>")
+    return "".join(rows)
 
 
 def _title(case: Case) -> str:
@@ -261,7 +266,9 @@ def _result_cells(tested: Tested) -> str:
 
 
 def _table(name: str, head: str, rows: Sequence[str]) -> str:
-    return f'<table class="wide {name}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+    table = f'<table class="wide {name}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+    # A table of many models scrolls, and the page does not.
+    return f'<div class="scroll">{table}</div>'
 
 
 def _color(word: str) -> str:

@@ -207,6 +207,17 @@ def test_several_models_are_one_matrix() -> None:
     ) in test_markdown.text(MODELS)
 
 
+def test_many_models_have_a_row_each() -> None:
+    runs = [a_run(BROKEN, id=str(number), models=ModelNames(f"model-{number}", [])) for number in range(5)]
+    elements = _Elements(test_page.text(runs, {"0": [CaseReplies([checked("Yes.")], [checked("No.")])]}))
+    assert elements.open == []
+    assert [value for name, value in elements.attributes if name in ("rowspan", "colspan")] == ["5", "5", "5"]
+    words = [text for text in elements.texts if text.strip()]
+    row = words.index("Refund after a month")
+    assert words[row : row + 6] == ["Refund after a month", "model-0", "30/30", "0/10", "worse", "model-1"]
+    assert words[words.index("Case") : words.index("Case") + 5] == ["Case", "Model", "support@2", "support@3", "Result"]
+
+
 def test_several_runs_are_linked_from_a_table() -> None:
     text = test_page.text(
         [a_run(BROKEN), a_run(case("a"), verdict=UNDECIDED, id="43")],
