@@ -134,6 +134,7 @@ OWNER_STATEMENTS = [
     "delete from promptctl.versions",
     "insert into promptctl.allocations (name, epoch, kind, basis_points, author) values ('other', 9, 'split', 0, 'x')",
     "delete from promptctl.allocations",
+    "delete from promptctl.corrections",
     "insert into promptctl.releases (kind, author) values ('sync', 'x')",
     "insert into promptctl.uses (id, name, version, epoch) values (gen_random_uuid(), 'greeter', 1, 1)",
     "update promptctl.uses set response_ms = 0",
@@ -242,6 +243,16 @@ def assert_allowed(connection: Connection, allowed: list[str]) -> None:
             run_and_roll_back(connection, statement)
         else:
             assert refusal_error(connection, statement).sqlstate == DENIED, statement
+
+
+def test_reading_and_writing_each_table_is_attempted(database: Connection) -> None:
+    tables = rows(database, "select tablename from pg_tables where schemaname = 'promptctl'")
+    readers = {*VIEWER_STATEMENTS, *REVIEWER_STATEMENTS}
+    for (table,) in tables:
+        name = f"promptctl.{table}"
+        assert f"select * from {name}" in readers or table == "installation"
+        words = (f"update {name} ", f"delete from {name}", f"insert into {name} ", f"truncate {name}")
+        assert [statement for statement in OWNER_STATEMENTS if statement.startswith(words)] != [], table
 
 
 @pytest.mark.parametrize(
