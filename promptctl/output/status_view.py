@@ -31,6 +31,7 @@ def show_installation(
             "uses": installation.uses,
             "uses_to_roll_up": installation.uses_to_roll_up,
             "rolled_up_at": installation.rolled_up_at,
+            "test_runs": installation.test_runs,
             "folder": cluster,
             "address": address,
         },

@@ -32,13 +32,14 @@ class Installation(Record):
     uses: int | None
     uses_to_roll_up: int | None
     rolled_up_at: Timestamp | None
+    test_runs: int | None
 
 
 def read_installation(database: Database) -> Installation:
     """Return what is installed, also in a database without our schema or with another version of it."""
     [(is_installed,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
     version, is_usable = None, False
-    counts: tuple[Any, ...] = (None,) * 6
+    counts: tuple[Any, ...] = (None,) * 7
     if is_installed:
         # Before version 7 the table had no compatible_version.
         [(version, compatible_version)] = database.run_unchecked(
@@ -56,7 +57,7 @@ def read_installation(database: Database) -> Installation:
             select (select count(*) from promptctl.open_to_everybody()),
                    (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
                    (select coalesce(sum(t.uses), 0)::bigint from promptctl.totals t where t.grain = 'all') + w.uses,
-                   w.uses, (select r.rolled_up_at from promptctl.roll_up r)
+                   w.uses, (select r.rolled_up_at from promptctl.roll_up r), (select count(*) from promptctl.test_runs)
             from (select count(*) from promptctl.uses u
                   where u.recorded_in >= (select promptctl.rolled_below())) w (uses)
             """
