@@ -78,6 +78,14 @@ SHAPES: list[tuple[str, int | tuple[str, ...]]] = [
     ("scenarios:\n- config: []\ntests:\n- vars: {q: a}", ("scenarios",)),
     ("- assert: [{type: contains, value: '{{ name | upper }}'}]", ("{{ name | upper }}",)),
     ("- assert: [{type: contains, value: '{% if a %}b{% endif %}'}]", ("{% if a %}",)),
+    ("assertionTemplates:\n  polite: {type: llm-rubric, value: is polite}\ntests:\n- assert:\n  - $ref: '#/assertionTemplates/polite'", ("assertionTemplates", "$ref")),
+    ("- assert:\n  - type: javascript\n    value: |\n      const words = output.split(' ');\n      return words.length < 9;", ("javascript", "no code is run")),
+    ("defaultTest:\n  options: {provider: 'anthropic:messages:x'}\ntests:\n- vars: {q: a}", ("defaultTest: options",)),
+    ("defaultTest: file://default.yaml\ntests:\n- vars: {q: a}", ("file://default.yaml",)),
+    ("evaluateOptions: {maxConcurrency: 2}\nenv: {A: b}\ntests:\n- vars: {q: a}", ("evaluateOptions", "'env'")),
+    ("tests:\n- file://a.yaml\n- vars: {q: a}", ("case 1: the files that promptfoo would read",)),
+    ("- assert: [{type: word-count, value: {max: 9}}, {type: finish-reason, value: stop}]", ("word-count", "finish-reason")),
+    ("- assert: [{type: context-recall, value: a, threshold: 0.9}, {type: g-eval, value: is kind}]", ("context-recall", "g-eval")),
 ]  # fmt: skip
 
 
