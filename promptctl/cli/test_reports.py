@@ -39,6 +39,9 @@ def check_files(**paths: str | None) -> None:
 
     Raises Usage for what is not the name of a file, and Failed (`cannot_write`) for a file that cannot be written.
     """
+    files = {os.path.realpath(path) for path in paths.values() if path}
+    if len(files) < sum(bool(path) for path in paths.values()):
+        raise errors.Usage("usage", f"{' and '.join(f'--{option}' for option in paths)} name the same file")
     for option, path in paths.items():
         if path is None:
             continue

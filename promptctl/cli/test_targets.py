@@ -110,7 +110,11 @@ def of_folder(database: Database, folder: str) -> tuple[list[Target], list[str]]
     if without:
         verb = "has" if len(without) == 1 else "have"
         notes.append(f"{', '.join(without[:5])}{' …' if len(without) > 5 else ''} {verb} no test cases")
-    if unchanged := len(prompts) - len(candidates):
+    held = sorted({change.name for change in outcome.plan.of(changes.HELD)} - set(candidates))
+    if held:
+        names = f"{', '.join(held[:5])}{' …' if len(held) > 5 else ''}"
+        notes.append(f"a sync would not move {names}, because somebody else did: {command} --dry-run")
+    if unchanged := len(prompts) - len(candidates) - len(held):
         notes.append(f"{unchanged} prompt{'' if unchanged == 1 else 's'} unchanged: no call")
     return targets, notes
 

@@ -78,7 +78,17 @@ def test_a_case_can_be_selected(run: Callable[..., Ended]) -> None:
 
 def test_several_models_make_a_run_each(run: Callable[..., Ended]) -> None:
     ended = run(
-        "support@4", "--model", "claude-haiku-5-5", "--model", "claude-sonnet-5-5", "--case", "Question 1", "--json"
+        "support@4",
+        "support@4",
+        "--model",
+        "claude-haiku-5-5",
+        "--model",
+        "claude-sonnet-5-5",
+        "--model",
+        "claude-haiku-5-5",
+        "--case",
+        "Question 1",
+        "--json",
     )
     runs = json.loads(ended.out)["runs"]
     assert [one["model"] for one in runs] == ["claude-haiku-5-5", "claude-sonnet-5-5"]
@@ -168,6 +178,8 @@ def test_a_version_without_tests_is_an_error(run: Callable[..., Ended], sql: Con
         (["support", "--replay", "--batch"], "--replay makes no call: use it without --batch and --resume"),
         (["support", "--format", "xml"], 'invalid format "xml": use text, markdown or json'),
         (["support", "--html", "-"], "--html needs the name of a file"),
+        (["support", "--html", "r", "--junit", "./r"], "--html and --junit name the same file"),
+        (["support", "--model", ""], "--model is empty"),
         (["support", "other", "--against", "support@1"],
          "--against needs one version: promptctl test NAME@VERSION --against NAME@OTHER"),
         (["show", "abc"], '"abc" is not the number of a run'),

@@ -315,6 +315,13 @@ def test_a_folder_whose_only_change_is_a_rollout_or_an_activation_is_tested(
     settings.write_text(text.replace("active: 1", rollout))
     rolled_out = result_of(run("prompts/", "--json", scenario="status", status=500), 3)
     assert (rolled_out["version"], rolled_out["calls"], rolled_out["verdict"]) == (3, 0, "worse")
+    # A move of an operator, which a sync keeps.
+    settings.write_text(text)
+    assert promptctl("activate", "support@2").code == 0
+    held = run("prompts/", scenario="status", status=500)
+    assert (held.code, held.out, held.err) == (
+        0, "", "a sync would not move support, because somebody else did: promptctl sync prompts/ --dry-run\n"
+    )  # fmt: skip
 
 
 FILES_OF_TESTS = {

@@ -66,6 +66,10 @@ def run_cases(
     form = test_reports.form_of(run, format)
     options = _options(repeat, margin, max_cost, replay=replay, batch=batch, resume=resume)
     test_reports.check_files(html=html, junit=junit)
+    if any(not name.strip() for name in model or ()):
+        raise errors.Usage("usage", "--model is empty", hint="promptctl test --help")
+    # What is named twice is run once.
+    targets, model = list(dict.fromkeys(targets)), model and list(dict.fromkeys(model))
     if against is not None and (len(targets) > 1 or test_targets.is_folder(targets[0])):
         raise errors.Usage("usage", "--against needs one version: promptctl test NAME@VERSION --against NAME@OTHER")
     baseline = None if against is None else references.parse(against)
