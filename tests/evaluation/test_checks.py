@@ -61,7 +61,7 @@ TABLE: list[tuple[str, Any, str, str | None, str | None]] = [
     ("regex", "^days", "in 30 days", 'does not match "^days"', None),
     ("is-json", None, "[1, 2]", None, "is JSON"),
     ("is-json", None, "[1, 2", "is not JSON: Expecting ',' delimiter, line 1", None),
-    ("is-json", None, "[NaN]", "is not JSON: NaN is not a JSON number", None),
+    ("is-json", None, "[NaN]", "is not JSON: NaN is not a JSON number, line 1", None),
     ("is-json", None, "```json\n{}\n```", "is not JSON: Expecting value, line 1: it is in a code block", None),
     ("is-json", {"type": "object"}, "{}", None, "is JSON that follows the schema"),
     ("is-json", {"type": "object"}, "[]", "does not follow the schema: $: [] is not of type 'object'", None),
