@@ -175,8 +175,14 @@ def left_on_screen(text: str) -> str:
     return re.sub(r"[^\n]*\r\x1b\[K", "", text)
 
 
+CALLS_CLAUDE = (("chat",), ("test",), ("tokens",))
+
+
 class Promptctl:
     """Run the command line as a process, through pipes or on a terminal."""
+
+    # From which commands that call Claude are forked.
+    preloaded: Preloaded | None = None
 
     def __init__(self, home: Path, **extra: str | None) -> None:
         self.home = home
@@ -185,11 +191,18 @@ class Promptctl:
     def __call__(self, *words: str, stdin: str | bytes = b"", env: dict[str, str | None] | None = None) -> Ended:
         """Run through pipes. `env` adds variables to the environment; the value None removes one."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        variables = self.environment(env)
+        # Python reads its own variables at its start only.
+        is_plain = not any(name.startswith("PYTHON") for name in (env or {}))
+        if self.preloaded is not None and is_plain and words[:1] in CALLS_CLAUDE:
+            ended = self.preloaded.run("promptctl", words, variables, self.home, data, 60)
+            if ended is not None:
+                return Ended(ended[0], ended[1].decode(), ended[2].decode())
         done = subprocess.run(
             self.command(*words),
             input=data,
             capture_output=True,
-            env=self.environment(env),
+            env=variables,
             cwd=self.home,
             timeout=60,
             check=False,
@@ -239,9 +252,11 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 
 @pytest.fixture
-def promptctl(home: Path, database_url: str) -> Promptctl:
+def promptctl(home: Path, database_url: str, preloaded: Preloaded) -> Promptctl:
     """The command line on this test's database."""
-    return Promptctl(home, DATABASE_URL=database_url)
+    command = Promptctl(home, DATABASE_URL=database_url)
+    command.preloaded = preloaded
+    return command
 
 
 @pytest.fixture

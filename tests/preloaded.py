@@ -6,12 +6,16 @@ is as in a process of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -31,39 +35,87 @@ class Forked:
     pid: int
     _connection: socket.socket
 
-    def wait(self) -> int:
-        """Wait for the end, and return the exit code, or the negative number of the signal that ended it."""
-        return json.loads(self._connection.recv(_MOST_BYTES))
+    def wait(self, seconds: float | None = None) -> int:
+        """Wait for the end, and return the exit code, or the negative number of the signal that ended it.
+
+        Raises TimeoutError after so many seconds, and kills the program.
+        """
+        self._connection.settimeout(seconds)
+        try:
+            return json.loads(self._connection.recv(_MOST_BYTES))
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            self._connection.settimeout(None)
+            self._connection.recv(_MOST_BYTES)
+            raise
+        finally:
+            self._connection.settimeout(None)
 
 
 class Preloaded:
     """The process from which programs are forked, one after the other."""
 
     def __init__(self) -> None:
-        self._connection, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            command = [sys.executable, "-m", "tests.preloaded", str(other.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
+        self._connection: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._process.wait()
+        if self._connection is not None and self._process is not None:
+            self._connection.close()
+            self._process.wait()
 
     def start(
-        self, module: str, words: Sequence[str], env: Mapping[str, str], folder: Path, output: int, errors: int
+        self,
+        module: str,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
+        output: int,
+        errors: int,
+        stdin: int | None = None,
     ) -> Forked:
         """Run a module as a program. `output` and `errors` are descriptors for what it writes."""
+        if self._connection is None:
+            self._connection, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with other:
+                command = [sys.executable, "-m", "tests.preloaded", str(other.fileno())]
+                self._process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
         request = {"module": module, "words": list(words), "env": dict(env), "folder": str(folder)}
-        socket.send_fds(self._connection, [json.dumps(request).encode()], [output, errors])
+        descriptors = [output, errors] if stdin is None else [output, errors, stdin]
+        socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
         return Forked(json.loads(self._connection.recv(_MOST_BYTES)), self._connection)
+
+    def run(
+        self, module: str, words: Sequence[str], env: Mapping[str, str], folder: Path, stdin: bytes, seconds: float
+    ) -> tuple[int, bytes, bytes] | None:
+        """Run a module as a program to its end, and return the exit code and what it writes.
+
+        Returns None if another thread runs one: programs run one after the other. Raises TimeoutError.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            reader, writer = os.pipe()
+            try:
+                forked = self.start(module, words, env, folder, output.fileno(), errors.fileno(), reader)
+                os.close(reader)
+                with contextlib.suppress(BrokenPipeError), open(writer, "wb") as pipe:
+                    pipe.write(stdin)
+                code = forked.wait(seconds)
+            finally:
+                self._lock.release()
+            for file in (output, errors):
+                file.seek(0)
+            return code, output.read(), errors.read()
 
 
 def _serve(connection: socket.socket) -> None:
     while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 3)
         if not message:
             return
         pid = os.fork()
@@ -78,7 +130,7 @@ def _serve(connection: socket.socket) -> None:
 
 def _run(request: dict[str, Any], descriptors: Sequence[int]) -> None:
     """Become the program, and end with it."""
-    for place, descriptor in enumerate(descriptors, 1):
+    for place, descriptor in zip((1, 2, 0), descriptors, strict=False):
         os.dup2(descriptor, place)
         os.close(descriptor)
     os.environ.clear()

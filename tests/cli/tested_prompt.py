@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.conftest import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    from tests.conftest import Promptctl
-    from tests.preloaded import Preloaded
+    from tests.conftest import Ended, Promptctl
 
     ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
@@ -49,19 +45,11 @@ def support(sql: Connection) -> None:
 
 
 @pytest.fixture
-def run(promptctl: Promptctl, claude_env: ClaudeEnv, support: None, preloaded: Preloaded) -> Callable[..., Ended]:
+def run(promptctl: Promptctl, claude_env: ClaudeEnv, support: None) -> Callable[..., Ended]:
     """Return a function that runs `test` against the test server."""
 
     def run_test(*words: str, scenario: str = "crowd", **options: Any) -> Ended:
         extra = {name: options.pop(name) for name in list(options) if name.isupper()}
-        env = promptctl.environment({**claude_env(scenario, **options), **extra})
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            files = (output, errors)
-            code = preloaded.start(
-                "promptctl", ["test", *words], env, promptctl.home, *(one.fileno() for one in files)
-            ).wait()
-            for file in files:
-                file.seek(0)
-            return Ended(code, output.read().decode(), errors.read().decode())
+        return promptctl("test", *words, env={**claude_env(scenario, **options), **extra})
 
     return run_test
