@@ -17,10 +17,11 @@ from promptctl.evaluation import spooled_results
 from promptctl.evaluation.batches import BatchCalls
 from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
-from promptctl.evaluation.judge import BUILT_IN, Judge
+from promptctl.evaluation.case_table import CaseTable
+from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
 from promptctl.evaluation.result_recorder import Recorder
-from promptctl.evaluation.results import CaseResult, FailedCheck, ModelNames, Progress, RunResult
+from promptctl.evaluation.results import CaseResult, ModelNames, Progress, RunResult
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.records import Record
 from promptctl.rules.assertions import RUBRIC
@@ -28,7 +29,7 @@ from promptctl.rules.test_cases import cases_hash
 from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, MOST_MORE, Counts, Verdict
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import test_runs
-from promptctl.store.test_runs import CaseOutcome, Failure, NewRun, OpenBatch, RunOutcome
+from promptctl.store.test_runs import NewRun, OpenBatch, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -421,7 +422,7 @@ class _Run:
                 self._is_stale = self._is_stale or side is self._baseline
         return is_stale
 
-    def _tables(self, repeats: Mapping[int, int]) -> list[_Table]:
+    def _tables(self, repeats: Mapping[int, int]) -> list[CaseTable]:
         """Judge the replies of both sides, and return how many of each case pass."""
         pairs: list[tuple[int, Reply, str]] = []
         chosen: list[tuple[list[Reply], list[Reply]]] = []
@@ -441,9 +442,9 @@ class _Run:
         self._judging.judge(
             [(self._cases[index], self._judges[index], reply, system) for index, reply, system in pairs]
         )
-        tables: list[_Table] = []
+        tables: list[CaseTable] = []
         for index, (old, new) in enumerate(chosen):
-            tables.append(_Table(self._cases[index], old, new, repeats[index], self._judging, self._judges[index]))
+            tables.append(CaseTable(self._cases[index], old, new, repeats[index], self._judging, self._judges[index]))
         self._kept = self._count_kept(chosen)
         return tables
 
@@ -451,7 +452,7 @@ class _Run:
         ids = {reply.id for sides in chosen for side in sides for reply in side}
         return len(ids - self._recorder.reply_ids)
 
-    def _with_errors(self, verdict: Verdict, tables: Sequence[_Table]) -> Verdict:
+    def _with_errors(self, verdict: Verdict, tables: Sequence[CaseTable]) -> Verdict:
         """Return the verdict, which is undecided instead of good while a case has no replies to compare."""
         empty = 0
         for index, table in enumerate(tables):
@@ -529,102 +530,6 @@ class _Run:
         return report
 
 
-class _Table:
-    """The replies to one case that are compared, and which of them pass."""
-
-    def __init__(
-        self,
-        case: Case,
-        old: Sequence[Reply],
-        new: Sequence[Reply],
-        repeats: int,
-        judging: Judging,
-        judge: Judge | None,
-    ) -> None:
-        self._case = case
-        self._judging = judging
-        self._judge = judge
-        self._old = [(reply, passes) for reply in old if (passes := judging.passes(case, judge, reply)) is not None]
-        self._new = [(reply, passes) for reply in new if (passes := judging.passes(case, judge, reply)) is not None]
-        self.errors = max(0, repeats - len(self._new))
-
-    def counts(self) -> Counts:
-        return Counts(
-            sum(passes for _, passes in self._old),
-            len(self._old),
-            sum(passes for _, passes in self._new),
-            len(self._new),
-            self._case.group,
-            self._case.is_critical,
-        )
-
-    def result(self, verdict: Verdict, index: int, *, is_suspicious: bool) -> CaseResult:
-        counts = self.counts()
-        is_worse = index in verdict.broken
-        was_good = 2 * counts.baseline_passes > counts.baseline_replies
-        is_good = 2 * counts.new_passes > counts.new_replies
-        has_both = bool(counts.baseline_replies and counts.new_replies)
-        is_better = has_both and is_good and not was_good
-        is_changed = is_worse or is_suspicious or (has_both and is_good != was_good)
-        return CaseResult(
-            case=self._case,
-            baseline_passes=counts.baseline_passes,
-            baseline_replies=counts.baseline_replies,
-            new_passes=counts.new_passes,
-            new_replies=counts.new_replies,
-            errors=self.errors,
-            failed_checks=self._failed_checks(),
-            is_changed=is_changed,
-            verdict="worse" if is_worse else None,
-            p=verdict.p_of_case[index] if index < len(verdict.p_of_case) else None,
-            example_baseline=_example(self._old, passes=not is_better),
-            example_new=_example(self._new, passes=is_better or not is_changed),
-        )
-
-    def outcome(self, place: int, result: CaseResult) -> CaseOutcome:
-        return CaseOutcome(
-            place=place,
-            baseline_passes=result.baseline_passes,
-            baseline_replies=result.baseline_replies,
-            new_passes=result.new_passes,
-            new_replies=result.new_replies,
-            errors=result.errors,
-            is_changed=result.is_changed,
-            verdict=result.verdict,
-            p=result.p,
-            baseline_ids=_ids(self._old, result.example_baseline),
-            new_ids=_ids(self._new, result.example_new),
-            failures=[Failure(check.label, check.reason, check.times) for check in result.failed_checks],
-        )
-
-    def _failed_checks(self) -> list[FailedCheck]:
-        reasons: dict[int, list[str]] = {}
-        for reply, _ in self._new:
-            for place, check in enumerate(self._judging.checks(self._case, self._judge, reply)):
-                if check is not None and not check.passed:
-                    reasons.setdefault(place, []).append(check.reason)
-        return [
-            FailedCheck(self._case.assertions[place].label, reasons[place][0], len(reasons[place]))
-            for place in sorted(reasons)
-        ]
-
-
-def _example(replies: Sequence[tuple[Reply, bool]], *, passes: bool) -> Reply | None:
-    """Return the first reply that passes, or does not; else the first one."""
-    for reply, is_passing in replies:
-        if is_passing == passes:
-            return reply
-    return replies[0][0] if replies else None
-
-
-def _ids(replies: Sequence[tuple[Reply, bool]], first: Reply | None) -> list[str]:
-    ids = [reply.id for reply, _ in replies]
-    if first is not None:
-        ids.remove(first.id)
-        ids.insert(0, first.id)
-    return ids
-
-
 def _unchanged(subject: Subject, against: Subject, cases: Sequence[Case], options: Options) -> RunResult:
     """Return the result for a text that is the same as its baseline, which needs no call."""
     reason = f"the text and the settings are those of {against.label}"
@@ -648,6 +553,3 @@ def _unchanged(subject: Subject, against: Subject, cases: Sequence[Case], option
         margin=options.margin,
         judge="",
     )
-
-
-__all__ = ["BUILT_IN", "Options", "Statistics", "execute"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.folder import test_files
+from promptctl.folder import test_files, written_assertions
 from promptctl.folder.yaml_dumper import dump
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _assertion(assertion: Assertion) -> dict[str, Any]:
     if assertion.kind in ("latency", "cost"):
         value = _number(document.pop("threshold"))
     else:
-        value = test_files.unfilled(document.pop("value", None))
+        value = written_assertions.unfilled(document.pop("value", None))
     numbers = {key: _number(document[key]) for key in ("threshold", "weight") if key in document}
     return {assertion.type: value, **document, **numbers}
 

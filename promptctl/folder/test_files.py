@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import errors
-from promptctl.folder import strict_yaml, texts
-from promptctl.folder.yaml_values import mapping, quoted, text, unknown_key
+from promptctl.folder import strict_yaml, texts, written_assertions
+from promptctl.folder.written_assertions import WrittenAssertion
+from promptctl.folder.yaml_values import mapping, other_key, quoted, text
 from promptctl.records import Record
-from promptctl.rules import assertions, json_documents, margins, references, requests
-from promptctl.rules.test_cases import Assertion, Case
+from promptctl.rules import json_documents, margins, references, requests
+from promptctl.rules.test_cases import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from promptctl.folder.yaml_values import Report
 
@@ -38,10 +38,7 @@ CASE_KEYS = (
     "description", "vars", "assert", "threshold", "message", "messages", "conversation", "repeat", "critical", "group",
     "judge",
 )  # fmt: skip
-ASSERTION_KEYS = ("type", "value", "threshold", "weight", "metric")
 _INPUT_KEYS = ("message", "messages", "conversation")
-_NO_CODE = "no code is run"
-_JUDGE = "name the prompt of a judge with judge"
 _SETTINGS = "the model and its parameters are settings of a version"
 # What to use in place of promptfoo's other keys.
 _INSTEAD: Mapping[str, str] = {
@@ -54,20 +51,10 @@ _INSTEAD: Mapping[str, str] = {
     "options": "a case has none of promptfoo's options",
     "metadata": "use group for cases that belong together, and a comment for a remark",
     "tags": "use a comment",
-    "assertScoringFunction": _NO_CODE,
+    "assertScoringFunction": written_assertions.NO_CODE,
     "providerOutput": "Claude's own reply is tested",
     "assertionTemplates": "repeat the assertion in each case, or put it under defaultTest",
 }
-_INSTEAD_IN_ASSERTION: Mapping[str, str] = {
-    "provider": _JUDGE,
-    "rubricPrompt": _JUDGE,
-    "transform": _NO_CODE,
-    "contextTransform": _NO_CODE,
-    "config": _NO_CODE,
-}
-_FILE_URL = "file://"
-_EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}", re.DOTALL)
-_RAW = re.compile(r"\A\{% raw %\}(.*)\{% endraw %\}\Z", re.DOTALL)
 _MOST_PROBLEMS = 50
 
 
@@ -189,7 +176,7 @@ class _FileParser:
                 elif key == "defaultTest":
                     self._defaults = self._default_case(value)
                 elif key != "tests":
-                    self._report(_other_key(key, FILE_KEYS, _INSTEAD))
+                    self._report(other_key(key, FILE_KEYS, _INSTEAD))
             document = keys.get("tests")
         if isinstance(document, str):
             self._report("tests must be a list of cases: the files that promptfoo would read are not read")
@@ -210,7 +197,7 @@ class _FileParser:
 
         for key in keys:
             if key not in ("vars", "assert", "threshold"):
-                report(_other_key(key, ("vars", "assert", "threshold"), _INSTEAD))
+                report(other_key(key, ("vars", "assert", "threshold"), _INSTEAD))
         return _partial_case(keys, report)
 
     def _cases(self, item: object, where: str) -> Iterator[Case]:
@@ -224,7 +211,7 @@ class _FileParser:
             self._report(f"{where}: {problem}")
 
         if keys is None:
-            is_file = isinstance(item, str) and item.startswith(_FILE_URL)
+            is_file = isinstance(item, str) and item.startswith(written_assertions.FILE_URL)
             report("the files that promptfoo would read are not read" if is_file else "must be a mapping")
             return
         earlier_problems = len(self._problems)
@@ -240,7 +227,7 @@ class _FileParser:
             return
         for chosen in itertools.product(*values.values()):
             case_values = dict(zip(values, chosen, strict=True))
-            checked = [_assertion(one, case_values, report) for one in written]
+            checked = [written_assertions.completed(one, case_values, report) for one in written]
             if len(self._problems) > earlier_problems:
                 return
             complete = tuple(one for one in checked if one is not None)
@@ -258,7 +245,7 @@ class _FileParser:
             if key == "options":
                 _report_options(value, report)
             elif key not in CASE_KEYS:
-                report(_other_key(key, CASE_KEYS, _INSTEAD))
+                report(other_key(key, CASE_KEYS, _INSTEAD))
         inputs = [key for key in _INPUT_KEYS if key in keys]
         if len(inputs) > 1:
             report(f"has {' and '.join(inputs)}: keep one of them")
@@ -329,19 +316,8 @@ class _PartialCase(Record):
     """What both a case and `defaultTest` have: the possible values of variables, assertions and a threshold."""
 
     values: dict[str, list[str]]
-    assertions: tuple[_WrittenAssertion, ...]
+    assertions: tuple[WrittenAssertion, ...]
     threshold: float | None
-
-
-class _WrittenAssertion(Record):
-    """An assertion as a file has it. `where` is its place in messages."""
-
-    where: str
-    type: str
-    value: object
-    threshold: object
-    weight: object
-    metric: object
 
 
 def _partial_case(keys: dict[object, object], report: Report) -> _PartialCase:
@@ -350,7 +326,7 @@ def _partial_case(keys: dict[object, object], report: Report) -> _PartialCase:
         report(f"threshold must be a number from 0 to 1, not {quoted(threshold)}")
         threshold = None
     values = _values(keys["vars"], report) if "vars" in keys else {}
-    written = _written_assertions(keys["assert"], report) if keys.get("assert") is not None else ()
+    written = written_assertions.read(keys["assert"], report) if keys.get("assert") is not None else ()
     return _PartialCase(values, written, None if threshold is None else float(cast("float", threshold)))
 
 
@@ -369,7 +345,7 @@ def _values(value: object, report: Report) -> dict[str, list[str]]:
         for option in items:
             if option is None:
                 report(f'vars: {name} has no value: write "" for an empty text')
-            elif isinstance(option, str) and option.startswith(_FILE_URL):
+            elif isinstance(option, str) and option.startswith(written_assertions.FILE_URL):
                 report(f"vars: {name}: {quoted(option)} is not read: write the text itself")
             else:
                 options.append(_value_text(option))
@@ -384,120 +360,10 @@ def _value_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _written_assertions(value: object, report: Report) -> tuple[_WrittenAssertion, ...]:
-    if not isinstance(value, list):
-        report(f"assert must be a list of assertions, not {quoted(value)}")
-        return ()
-    written = [
-        _written_assertion(item, f"assert {count}", report) for count, item in enumerate(cast("list[object]", value), 1)
-    ]
-    return tuple(one for one in written if one is not None)
-
-
-def _written_assertion(item: object, where: str, report: Report) -> _WrittenAssertion | None:
-    """Return an assertion: `{type: contains, value: 30 days}`, or the short form `{contains: 30 days}`."""
-    keys = mapping(item)
-    if keys is None:
-        report(f"{where} must be a mapping such as contains: 30 days, not {quoted(item)}")
-        return None
-    if "type" in keys:
-        kind, value = keys["type"], keys.get("value")
-        others = [key for key in keys if key not in ASSERTION_KEYS]
-    else:
-        types = [key for key in keys if key not in ASSERTION_KEYS and key not in _INSTEAD_IN_ASSERTION]
-        if len(types) != 1 or "value" in keys:
-            report(f"{where} has no type: the types are {', '.join(assertions.KINDS)}, and not- before each")
-            return None
-        kind, value = types[0], keys[types[0]]
-        others = [key for key in keys if key in _INSTEAD_IN_ASSERTION]
-    if not isinstance(kind, str):
-        report(f"{where}: type must be a text, not {quoted(kind)}")
-        return None
-    threshold = keys.get("threshold")
-    if "type" not in keys and threshold is None and kind.removeprefix("not-") in ("latency", "cost"):
-        value, threshold = None, value
-    # The reason for a type that is not supported is the one that matters.
-    if kind.removeprefix("not-") in assertions.KINDS:
-        for key in others:
-            report(f"{where}: {_other_key(key, ASSERTION_KEYS, _INSTEAD_IN_ASSERTION)}")
-    return _WrittenAssertion(where, kind, value, threshold, keys.get("weight"), keys.get("metric"))
-
-
-def _assertion(written: _WrittenAssertion, values: Mapping[str, str], report: Report) -> Assertion | None:
-    def report_here(problem: str) -> None:
-        report(f"{written.where}: {problem}")
-
-    value = written.value
-    kind = written.type.removeprefix("not-")
-    if kind in assertions.KINDS:
-        if (path := _file_url(value)) is not None:
-            report_here(f"{quoted(path)} is not read: write the value itself")
-            return None
-        try:
-            value = _filled(value, values)
-            if kind == assertions.IS_JSON and isinstance(value, str):
-                value = strict_yaml.load_json(value.encode(), _DEEPEST)
-        except strict_yaml.Malformed as malformed:
-            report_here(f"the schema is neither JSON nor YAML: line {malformed.line}: {malformed.what}")
-            return None
-        except ValueError as problem:
-            report_here(str(problem))
-            return None
-    return assertions.make(written.type, value, written.threshold, written.weight, written.metric, report_here)
-
-
-def _file_url(value: object) -> str | None:
-    """Return the first text of a value that promptfoo reads as the path of a file, if there is one."""
-    items = cast("Sequence[object]", value) if isinstance(value, list) else [value]
-    return next((item for item in items if isinstance(item, str) and item.startswith(_FILE_URL)), None)
-
-
-def _filled(value: object, values: Mapping[str, str]) -> Any:
-    """Return the value of an assertion with the values of the case in the places `{{name}}`, as promptfoo has it.
-
-    A value is inserted once, and braces in it are text. `{% raw %}` and `{% endraw %}` around a text keep its braces.
-    Raises ValueError for another name or another expression.
-    """
-    if isinstance(value, str):
-        if (raw := _RAW.match(value)) is not None:
-            return raw[1]
-        return _EXPRESSION.sub(lambda match: _value_of(match, values), value) if "{" in value else value
-    if isinstance(value, list):
-        return [_filled(item, values) for item in cast("list[object]", value)]
-    return value
-
-
-def unfilled(value: Any) -> Any:
-    """Return the value of an assertion as a file must have it so that `parse` returns `value`."""
-    if isinstance(value, str) and _EXPRESSION.search(value):
-        return f"{{% raw %}}{value}{{% endraw %}}"
-    if isinstance(value, list):
-        return [unfilled(item) for item in cast("list[Any]", value)]
-    return value
-
-
-def _value_of(match: re.Match[str], values: Mapping[str, str]) -> str:
-    name = match[1]
-    if name is None or name not in values:
-        reason = "is no variable under vars" if name is not None and name.isidentifier() else "is an expression"
-        raise ValueError(
-            f"{quoted(match[0])} {reason}: only a name in {{{{ }}}} is replaced; for the braces themselves, write "
-            "{% raw %} before the text and {% endraw %} after it"
-        )
-    return values[name]
-
-
 def _report_options(value: object, report: Report) -> None:
     for key in mapping(value) or {}:
-        instead = _INSTEAD_IN_ASSERTION.get(str(key)) or "write what it does into the case itself"
+        instead = written_assertions.INSTEAD.get(str(key)) or "write what it does into the case itself"
         report(f"options: {key} is not supported ({instead})")
-
-
-def _other_key(key: object, keys: Sequence[str], instead: Mapping[str, str]) -> str:
-    """Return the message about a key that is not one of `keys`."""
-    if key in instead:
-        return f"{key} is not supported ({instead[cast('str', key)]}): the keys are {', '.join(keys)}"
-    return f"{unknown_key(key, keys)}; the keys are {', '.join(keys)}"
 
 
 def _judge(value: object, report: Report) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     # Gets the description of a problem.
     Report = Callable[[str], None]
@@ -67,3 +67,10 @@ def unknown_key(key: object, keys: Iterable[str]) -> str:
 
     similar = difflib.get_close_matches(str(key), keys, n=1)
     return f"unknown key {quoted(key)}" + (f": did you mean {similar[0]!r}?" if similar else "")
+
+
+def other_key(key: object, keys: Sequence[str], instead: Mapping[str, str]) -> str:
+    """Return the message about a key that is not one of `keys`. `instead` has what to use for keys of promptfoo."""
+    if key in instead:
+        return f"{key} is not supported ({instead[cast('str', key)]}): the keys are {', '.join(keys)}"
+    return f"{unknown_key(key, keys)}; the keys are {', '.join(keys)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl import errors
-from promptctl.folder import listing, prompt_files, test_files
+from promptctl.folder import listing, prompt_files, test_files, written_assertions
 from promptctl.rules import assertions
 from tests.conftest import ROOT
 from tests.folder.test_prompt_files import read, refusal, write
@@ -226,5 +226,5 @@ def test_the_example_of_the_page_is_a_file_of_cases(tmp_path: Path) -> None:
 
 def test_the_page_has_each_key_and_each_type() -> None:
     page = (ROOT / "docs" / "tests.md").read_text(encoding="utf-8")
-    keys = {*test_files.CASE_KEYS, *test_files.FILE_KEYS, *test_files.ASSERTION_KEYS, *assertions.KINDS}
+    keys = {*test_files.CASE_KEYS, *test_files.FILE_KEYS, *written_assertions.KEYS, *assertions.KINDS}
     assert [key for key in sorted(keys) if f"`{key}`" not in page] == []

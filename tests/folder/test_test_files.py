@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.folder import test_files
+from promptctl.folder import test_files, written_assertions
 from promptctl.rules.test_cases import Assertion, Case
 
 
@@ -138,7 +138,7 @@ def test_a_value_is_inserted_once() -> None:
 
 @given(st.text(st.sampled_from("{}% ab\nrw"), max_size=12))
 def test_any_text_can_be_written_as_the_value_of_an_assertion(value: str) -> None:
-    assert test_files._filled(test_files.unfilled(value), {}) == value  # pyright: ignore[reportPrivateUsage]
+    assert written_assertions.filled(written_assertions.unfilled(value), {}) == value
 
 
 CONVERSATION = """{"messages": [
@@ -202,7 +202,7 @@ INVALID: list[tuple[str, str]] = [
     ("- {threshold: 1.5}", "case 1: threshold must be a number from 0 to 1, not 1.5"),
     ("- {threshold: !!float '.nan'}", "case 1: threshold must be a number from 0 to 1, not nan"),
     ("- {threshold: .nan}", ":1: .nan is read as infinity or NaN: write \".nan\" in quotes"),
-    ("- {threshold: true}", "case 1: threshold must be a number from 0 to 1, not True"),
+    ("- {threshold: true}", "case 1: threshold must be a number from 0 to 1, not true"),
     ("- {repeat: 0}", "case 1: repeat must be a number from 1 to 100, not 0"),
     ("- {repeat: 2.5}", "case 1: repeat must be a number from 1 to 100, not 2.5"),
     ("- {critical: 'yes'}", "case 1: critical must be true or false, not 'yes'"),
