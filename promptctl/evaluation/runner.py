@@ -164,6 +164,8 @@ class _Run:
         options = self._options
         if options.is_resumed:
             self._notes += spooled_results.upload(options.directory, self._storage)
+        elif (standing := self._standing_result()) is not None:
+            return standing
         number = self._storage.begin_run(self._new_run(), self._cases)
         self._recorder = Recorder(self._storage, number, options.directory)
         self._judging = Judging(self._judges, self._storage, self._recorder, self._make_judge_calls)
@@ -180,6 +182,26 @@ class _Run:
                 for note in (*self._notes, *self._recorder.notes):
                     say(note)
             raise
+
+    def _standing_result(self) -> RunResult | None:
+        """Return the result of an earlier run that this one would only repeat: its verdict stands, and costs nothing.
+
+        To judge anew could bring another verdict, because the baseline has gained replies in the later stages of that
+        run, which the first stage would see now.
+        """
+        hashes = sorted({one for side in self._sides() for one in side.request_hashes if one is not None})
+        repeats = [self._repeat_of(index) for index in range(len(self._cases))]
+        stored = self._storage.standing_result(self._new_run(), hashes, repeats)
+        if stored is None:
+            return None
+        used = sum(case.baseline_replies + case.new_replies for case in stored.cases)
+        note = f"run {stored.id} has used all replies that are kept, so its verdict stands"
+        changed: dict[str, Any] = {
+            "subject": self._subject, "against": self._against, "new_calls": 0, "kept_replies": used, "judge_calls": 0,
+            "cost": 0.0, "input_tokens": 0, "output_tokens": 0, "seconds": time.monotonic() - self._began,
+            "notes": [*stored.notes, note],
+        }  # fmt: skip
+        return RunResult(**{name: getattr(stored, name) for name in RunResult.fields} | changed)
 
     def _evaluate(self, number: int) -> RunResult:
         self._load_kept_replies()

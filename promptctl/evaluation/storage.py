@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from promptctl import errors
+from promptctl.evaluation import stored_results
 from promptctl.store import administration, test_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from promptctl.evaluation.results import RunResult
     from promptctl.postgres.database import Database
     from promptctl.rules.test_cases import Case
     from promptctl.rules.test_replies import Judgement, Reply
@@ -36,6 +38,10 @@ class Storage(Protocol):
 
     def begin_run(self, new: NewRun, cases: Sequence[Case]) -> int:
         """Begin a run, and return its number."""
+        ...
+
+    def standing_result(self, new: NewRun, request_hashes: Sequence[str], repeats: Sequence[int]) -> RunResult | None:
+        """Return the result of the run whose verdict a run of the same would only repeat, as `standing_run` says."""
         ...
 
     def record_replies(self, run: int, sha256: str, replies: Sequence[Reply]) -> None:
@@ -90,6 +96,15 @@ class DatabaseStorage:
     def begin_run(self, new: NewRun, cases: Sequence[Case]) -> int:
         """Do as the method of Storage says."""
         return self._run(lambda database: test_runs.begin_run(database, new, cases, author=self._author))
+
+    def standing_result(self, new: NewRun, request_hashes: Sequence[str], repeats: Sequence[int]) -> RunResult | None:
+        """Do as the method of Storage says."""
+
+        def read(database: Database) -> RunResult | None:
+            run = test_runs.standing_run(database, new, request_hashes, repeats)
+            return None if run is None else stored_results.read(database, test_runs.read_run(database, run))[0]
+
+        return self._run(read)
 
     def record_replies(self, run: int, sha256: str, replies: Sequence[Reply]) -> None:
         """Do as the method of Storage says."""

@@ -167,6 +167,39 @@ _RUN: LiteralString = """
 _READ_RUNS = f"""
     select {_RUN} from promptctl.test_runs r where $1::text is null or r.name = $1 order by r.run desc limit $2
 """  # noqa: S608 - of constants
+# The latest run of the same texts and cases, if it has used every reply to these requests that was made since it began.
+_STANDING_RUN = """
+    with latest as (
+        select r.run, r.began_at
+        from promptctl.test_runs r, jsonb_to_record($1) as n (
+            name text, version integer, sha256 text, against_name text, against_version integer, against_sha256 text,
+            cases_sha256 text, judge text, judge_sha256 text, requested_model text, margin double precision)
+        where r.name = n.name and r.verdict is not null and r.errors = 0 and r.margin = n.margin
+          and r.cases_sha256 = decode(n.cases_sha256, 'hex')
+          and (r.version, encode(r.sha256, 'hex'), r.against_name, r.against_version, encode(r.against_sha256, 'hex'),
+               r.judge, encode(r.judge_sha256, 'hex'), r.requested_model)
+              is not distinct from
+              (n.version, n.sha256, n.against_name, n.against_version, n.against_sha256, n.judge, n.judge_sha256,
+               n.requested_model)
+        order by r.run desc limit 1
+    ),
+    used as materialized (
+        select u.id
+        from latest l join promptctl.test_run_cases c on c.run = l.run
+        cross join unnest(c.new_ids || c.baseline_ids) u (id)
+    ),
+    requests as materialized (select decode(h, 'hex') as hash from unnest($2::text[]) h)
+    select l.run from latest l
+    where not exists (
+            select from promptctl.test_run_cases c where c.run = l.run and c.new_replies < ($3::integer[])[c.place])
+      and not exists (
+            select from used u left join promptctl.test_replies t on t.id = u.id
+            where t.id is null or t.request_hash not in (select q.hash from requests q))
+      and not exists (
+            select from promptctl.test_replies t
+            where t.request_hash in (select q.hash from requests q) and t.recorded_at >= l.began_at
+              and t.id not in (select u.id from used u))
+"""
 _READ_RUN = f"select {_RUN} from promptctl.test_runs r where r.run = $1"  # noqa: S608 - of constants
 # The columns of Reply, from `test_replies` t. The text and the failure are added by _reply.
 _REPLY: LiteralString = """
@@ -220,6 +253,30 @@ def begin_run(database: Database, new: NewRun, cases: Sequence[Case], *, author:
     definitions = [case.canonical_text for case in cases]
     [(number,)] = database.run("select promptctl.begin_test_run($1, $2::text[], $3)", run, definitions, author)
     return number
+
+
+def standing_run(database: Database, new: NewRun, request_hashes: Sequence[str], repeats: Sequence[int]) -> int | None:
+    """Return the run whose verdict a run of the same would only repeat, None if there is none.
+
+    It has the same sides, cases, judge, model and margin, no missing replies, and at least `repeats` new replies to
+    each case, in order. No reply to the requests of both sides was made since that it has not used.
+    """
+    subject, against = new.subject, new.against
+    same: dict[str, Any] = {
+        "name": subject.name,
+        "version": subject.version,
+        "sha256": subject.sha256,
+        "against_name": None if against is None else against.name,
+        "against_version": None if against is None else against.version,
+        "against_sha256": None if against is None else against.sha256,
+        "cases_sha256": new.cases_sha256,
+        "judge": new.judge,
+        "judge_sha256": new.judge_sha256,
+        "requested_model": new.requested_model,
+        "margin": new.margin,
+    }
+    rows = database.run(_STANDING_RUN, same, list(request_hashes), list(repeats))
+    return rows[0][0] if rows else None
 
 
 def record_batch(database: Database, run: int, batch_id: str, requests: Mapping[str, Any]) -> None:

@@ -53,6 +53,8 @@ def test_a_good_version_is_never_worse_and_a_second_run_costs_nothing(run: Calla
     assert (again.code, second["calls"], second["cost_usd"]) == (first.code, 0, 0)
     assert second["verdict"] == result["verdict"]
     assert [case["new_passes"] for case in second["cases"]] == [case["new_passes"] for case in result["cases"]]
+    assert second["run"] == 1
+    assert second["notes"] == ["run 1 has used all replies that are kept, so its verdict stands"]
     assert result["verdict"] == "undecided"
     assert run("support@4", "--json", "--strict").code == 9
 
@@ -279,3 +281,22 @@ def test_commands_that_begin_with_test_are_completed(promptctl: Promptctl) -> No
     assert promptctl("__complete", "te").out == "test\n"
     assert promptctl("__complete", "test", "support", "--margin", "").out == "1pt\n2pt\n5pt\n"
     assert promptctl("__complete", "test", "show", "1", "--junit", "").out == ":files\n"
+
+
+def test_a_verdict_stands_until_there_are_other_replies_cases_or_a_higher_repeat(run: Callable[..., Ended]) -> None:
+    def result(*words: str, **options: Any) -> dict[str, Any]:
+        return json.loads(run(*words, "--json", **options).out)["runs"][0]
+
+    numbers = ("run", "calls", "verdict", "change", "lower", "upper", "cases")
+    first = result("support@3")
+    # The later stages gave the baseline replies, which a first stage would see if the run was judged anew.
+    assert [case["baseline_replies"] for case in first["cases"]] == [10] * 6
+    again = result("support@3", scenario="status", status=500)
+    assert [again[key] for key in numbers] == [first["run"], 0, *(first[key] for key in numbers[2:])]
+    assert again["cost_usd"] == 0
+    assert result("support@3", "--replay", scenario="status", status=500)["run"] == first["run"]
+    for words in (["--case", "Question 1"], ["--margin", "9pt"], ["--repeat", "12"]):
+        other = result("support@3", *words)
+        assert other["run"] != first["run"], words
+    # The last run made replies that the first one has not used.
+    assert result("support@3", scenario="status", status=500)["run"] != first["run"]
