@@ -49,8 +49,14 @@ class Target(Record):
 
 
 def is_folder(word: str) -> bool:
-    """Whether a target is a folder: by its slashes, which no name has there, or because it exists."""
-    return word.endswith("/") or word.startswith((".", "/")) or ("@" not in word and os.path.isdir(word))
+    """Whether a target is a path: by its slashes, which no name has there, or because it exists.
+
+    A file with a suffix, such as tests.yaml, is one too: the error about it has the folder.
+    """
+    if word.endswith("/") or word.startswith((".", "/")):
+        return True
+    is_file = os.path.splitext(word)[1] in (".yaml", ".yml", ".json", ".txt", ".md") and os.path.isfile(word)
+    return is_file or ("@" not in word and os.path.isdir(word))
 
 
 def of_reference(database: Database, reference: Reference, against: Reference | None) -> Target:
@@ -84,10 +90,16 @@ def of_folder(database: Database, folder: str) -> tuple[list[Target], list[str]]
 
     working_directory.require(folder)
     wait_for_checkout = Checkout.start(folder, None)
-    prompts = read.list_prompts(folder)
-    outcome = synchronize.preview(
-        database, wait_for_checkout(), prompts, synchronize.SyncOptions(), _ignore, prices=present_prices.of_models
-    )
+    prompts = read.list_prompts(folder, command="test")
+    try:
+        outcome = synchronize.preview(
+            database, wait_for_checkout(), prompts, synchronize.SyncOptions(), _ignore, prices=present_prices.of_models
+        )
+    except errors.Refused as refusal:
+        if (refusal.hint or "").startswith("promptctl sync "):
+            # A hint of `test` must not activate what was not tested.
+            refusal.hint = f"{refusal.hint} --dry-run"
+        raise
     notes: list[str] = []
     if outcome.refusal is not None:
         notes.append(f"sync would refuse this: {outcome.refusal.message}")

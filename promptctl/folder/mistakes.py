@@ -1,4 +1,7 @@
-"""Explain why sync finds no prompts at a path, and suggest the command that was probably meant."""
+"""Explain why a command finds no prompts at a path, and suggest the command that was probably meant.
+
+A hint names the command that was run: `promptctl sync` in place of `promptctl test` would activate versions.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,18 @@ _DEFAULT_FOLDER = "prompts"
 _MOST_COMMANDS = 3
 
 
-def failure(folder: str, *, is_default: bool = False) -> errors.Failed | None:
-    """Return why a path is not a folder of prompts, None if it is. `is_default`: the user did not name the folder."""
+def failure(folder: str, command: str = "sync", *, is_default: bool = False) -> errors.Failed | None:
+    """Return why a path is not a folder of prompts, None if it is.
+
+    `command` is the command that reads the folder. `is_default`: the user did not name the folder.
+    """
     if not os.path.lexists(folder):
-        return _missing(folder, is_default=is_default)
+        return _missing(folder, command, is_default=is_default)
     if not os.path.isdir(folder):
-        return _not_a_folder(folder)
+        return _not_a_folder(folder, command)
     version_files = [file for file in _files(folder) if listing.number_of(file) is not None]
     if version_files and not _has_prompts(folder):
-        return _folder_of_one_prompt(folder, version_files[0])
+        return _folder_of_one_prompt(folder, version_files[0], command)
     return None
 
 
@@ -43,7 +49,7 @@ def several_paths(words: Sequence[str]) -> errors.Usage:
         message = "sync accepts one folder, which contains a folder per prompt with v1.txt in it, and no files"
         return errors.Usage("usage", message, hint=" && ".join(commands[:_MOST_COMMANDS]) or "promptctl sync FOLDER")
     parents = {_parent(path) for path in paths}
-    hint = _sync_command(parents.pop()) if len(parents) == 1 else "promptctl sync FOLDER"
+    hint = _command("sync", parents.pop()) if len(parents) == 1 else "promptctl sync FOLDER"
     return errors.Usage("usage", "sync accepts one folder: the one that contains the folders of the prompts", hint=hint)
 
 
@@ -61,21 +67,24 @@ def empty(folder: str) -> errors.Failed:
     return _failed(f"no version file in {quoted_path}", f"write {shlex.quote(os.path.join(folder, 'NAME', 'v1.txt'))}")
 
 
-def _missing(folder: str, *, is_default: bool) -> errors.Failed:
+def _missing(folder: str, command: str, *, is_default: bool) -> errors.Failed:
     quoted_path = references.quoted(folder)
     if is_default:
         path = _similar_folder()
         if path is not None:
-            return _failed(f"there is no folder {quoted_path} here", f"promptctl sync {shlex.quote(path)}")
+            return _failed(f"there is no folder {quoted_path} here", _command(command, path))
         return _failed(
-            f"there is no folder {quoted_path} here", f"write {_DEFAULT_FOLDER}/NAME/v1.txt, or promptctl sync FOLDER"
+            f"there is no folder {quoted_path} here",
+            f"write {_DEFAULT_FOLDER}/NAME/v1.txt, or promptctl {command} FOLDER",
         )
     parent = os.path.dirname(folder.rstrip("/")) or "."
     if os.path.islink(folder.rstrip("/")):
         return _failed(f"the folder {quoted_path} is a broken link", f"ls -l {shlex.quote(folder)}")
     if "://" in folder or folder.startswith("git@"):
-        return _failed(f"{quoted_path} is a URL: sync reads a folder of a checkout", "promptctl sync FOLDER")
+        return _failed(f"{quoted_path} is a URL: {command} reads a folder of a checkout", f"promptctl {command} FOLDER")
     existing = parent if os.path.isdir(parent) else "."
+    if os.path.basename(folder.rstrip("/")) + "s" == _DEFAULT_FOLDER and os.path.isdir(folder.rstrip("/") + "s"):
+        return _failed(f"the folder {quoted_path} does not exist", _command(command, folder.rstrip("/") + "s"))
     return _failed(f"the folder {quoted_path} does not exist", f"ls {shlex.quote(existing)}")
 
 
@@ -109,25 +118,26 @@ def _has_prompts(folder: str) -> bool:
     return any(listing.number_of(file) for name in _folders(folder) for file in _files(os.path.join(folder, name)))
 
 
-def _not_a_folder(path: str) -> errors.Failed:
+def _not_a_folder(path: str, command: str) -> errors.Failed:
     quoted_path = references.quoted(path)
     if not os.path.isfile(path):
-        return _failed(f"{quoted_path} is not a folder", "promptctl sync FOLDER")
+        return _failed(f"{quoted_path} is not a folder", f"promptctl {command} FOLDER")
     folder, file = os.path.split(path)
     folder = folder or "."
-    if listing.number_of(file) or listing.request_number_of(file) or file.lower() in listing.YAML_NAMES:
+    if listing.number_of(file) or listing.request_number_of(file) or _is_yaml_of_prompt(folder, file):
         return _failed(
-            f"{quoted_path} is a file of one prompt: sync accepts the folder of all prompts",
-            _sync_command(_parent(folder)),
+            f"{quoted_path} is a file of one prompt: {command} accepts the folder of all prompts",
+            _command(command, _parent(_prompt_folder(folder))),
         )
     name = os.path.splitext(file)[0]
     if file.lower().endswith(listing.SUFFIXES) and _is_name(name):
-        message = f"{quoted_path} is a file: sync accepts a folder that contains a folder per prompt, with v1.txt in it"
-        return _failed(message, _move_command(folder, file) or _sync_command(folder))
-    return _failed(f"{quoted_path} is a file: sync accepts a folder", "promptctl sync FOLDER")
+        expected = "a folder that contains a folder per prompt, with v1.txt in it"
+        message = f"{quoted_path} is a file: {command} accepts {expected}"
+        return _failed(message, _move_command(folder, file) or _command(command, folder))
+    return _failed(f"{quoted_path} is a file: {command} accepts a folder", f"promptctl {command} FOLDER")
 
 
-def _folder_of_one_prompt(folder: str, file: str) -> errors.Failed:
+def _folder_of_one_prompt(folder: str, file: str, command: str) -> errors.Failed:
     quoted_path = references.quoted(folder)
     path = os.path.join(folder, file)
     name = os.path.basename(os.path.realpath(folder))
@@ -139,8 +149,8 @@ def _folder_of_one_prompt(folder: str, file: str) -> errors.Failed:
             f"{shlex.quote(os.path.join(prompt_folder, file))}",
         )
     return _failed(
-        f"{path}: {quoted_path} is the folder of one prompt, {name}: sync accepts the folder above it",
-        _sync_command(_parent(folder)),
+        f"{path}: {quoted_path} is the folder of one prompt, {name}: {command} accepts the folder above it",
+        _command(command, _parent(folder)),
     )
 
 
@@ -152,8 +162,30 @@ def _parent(folder: str) -> str:
     return os.path.dirname(trimmed) or "."
 
 
-def _sync_command(folder: str) -> str:
-    return f"promptctl sync {shlex.quote(folder)}"
+def _is_yaml_of_prompt(folder: str, file: str) -> bool:
+    """Whether a file is prompt.yaml, or has test cases of a prompt."""
+    if file.lower() in (*listing.YAML_NAMES, *listing.TEST_NAMES):
+        return True
+    return _prompt_folder(folder) != folder and file.lower().endswith((".yaml", ".yml"))
+
+
+def _prompt_folder(folder: str) -> str:
+    """Return the folder of the prompt whose files are in a folder: the one above it for its folder `tests`."""
+    if os.path.basename(os.path.realpath(folder)) != listing.TESTS_FOLDER or _has_versions(folder):
+        return folder
+    parent = _parent(folder)
+    return parent if _has_versions(parent) else folder
+
+
+def _has_versions(folder: str) -> bool:
+    return any(map(listing.number_of, _files(folder)))
+
+
+def _command(command: str, folder: str) -> str:
+    if command == "test" and "@" in folder:
+        # Without a slash this would be a version.
+        folder = os.path.join(folder, "")
+    return f"promptctl {command} {shlex.quote(folder)}"
 
 
 def _move_command(folder: str, file: str) -> str | None:

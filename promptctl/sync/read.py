@@ -33,13 +33,15 @@ _MANY_PROMPTS = 100
 _READ_AHEAD_BYTES = 1 << 23
 
 
-def list_prompts(folder: str, template: str | None = None, *, is_default: bool = False) -> list[ListedPrompt]:
+def list_prompts(
+    folder: str, template: str | None = None, *, command: str = "sync", is_default: bool = False
+) -> list[ListedPrompt]:
     """Return the prompts of a folder. Raises Failed (`invalid_folder`) with every problem.
 
     `template` is the style of versions whose prompt.yaml sets none; it takes precedence over promptctl.yaml.
-    `is_default`: the user did not name the folder.
+    `command` is the command that reads the folder. `is_default`: the user did not name the folder.
     """
-    if failure := mistakes.failure(folder, is_default=is_default):
+    if failure := mistakes.failure(folder, command, is_default=is_default):
         raise failure
     problems: list[str] = []
     defaults = folder_defaults.read(folder, problems)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl import errors
+from promptctl.cli import test_targets
 from promptctl.sync import read
 
 if TYPE_CHECKING:
@@ -118,6 +119,44 @@ def test_a_wrong_path_is_explained_and_the_hint_is_the_right_command(
         read.list_prompts(folder or "prompts", is_default=folder is None)
     assert message in caught.value.message
     assert (caught.value.code, caught.value.hint) == ("invalid_folder", hint)
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("p/one", "test accepts the folder above it", "promptctl test p"),
+        ("p/one/v1.txt", "test accepts the folder of all prompts", "promptctl test p"),
+        ("p/one/tests.yaml", "test accepts the folder of all prompts", "promptctl test p"),
+        ("p/two/tests/a.yaml", "test accepts the folder of all prompts", "promptctl test p"),
+        ("p@1/one", "test accepts the folder above it", "promptctl test p@1/"),
+        ("notes.txt", "test accepts a folder", "mkdir ./notes && mv ./notes.txt ./notes/v1.txt"),
+        ("notes.json", "test accepts a folder", "promptctl test FOLDER"),
+        ("prompt/", "does not exist", "promptctl test prompts"),
+        ("https://example.org/", "test reads a folder", "promptctl test FOLDER"),
+    ],
+)
+def test_a_hint_of_test_never_activates_what_was_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str, hint: str
+) -> None:
+    tests = "tests: [{message: Hi}]\n"
+    files = {f"{folder}/one/v1.txt": "x" for folder in ("p", "p@1", "prompts")}
+    files |= {"p/one/tests.yaml": tests, "p/two/v1.txt": "x", "p/two/tests/a.yaml": tests}
+    write(tmp_path, files | {"notes.txt": "x", "notes.json": "{}"})
+    monkeypatch.chdir(tmp_path)
+    assert path == "p@1/one" or "://" in path or test_targets.is_folder(path)
+    with pytest.raises(errors.Failed) as caught:
+        read.list_prompts(path, command="test")
+    assert message in caught.value.message
+    assert caught.value.hint == hint
+
+
+def test_a_hint_of_test_for_another_source_only_shows_the_plan(promptctl: Promptctl) -> None:
+    write(promptctl.home, {f"p/{name}/v1.txt": name for name in ("a/one", "a/two")})
+    for words in (("git", "init", "-q"), ("git", "add", ".")):
+        subprocess.run(words, cwd=promptctl.home, check=True)
+    assert promptctl("sync", "p").code == 0
+    refused = promptctl("test", "p/a")
+    assert (refused.code, hint(refused.err)) == (5, "promptctl sync p --dry-run")
 
 
 def test_a_deleted_working_directory_is_reported(promptctl: Promptctl) -> None:
