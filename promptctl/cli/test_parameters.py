@@ -22,7 +22,7 @@ _REPEAT = p.option(
     "repeat",
     "--repeat",
     "N",
-    "New replies to each case in the first stage. Default: 3, or that of the file.",
+    "New replies to each case in the first stage, in place of repeat of the file. Default: 3.",
     kind=p.NUMBER,
 )
 _MARGIN = p.option(

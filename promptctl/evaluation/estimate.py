@@ -54,7 +54,7 @@ def estimate(
     )
     budget = Budget(None, timestamp(time.time()), 0.5 if options.is_batch else 1.0)
     plan = _Plan(subject, budget, claude, storage, judge_of)
-    most = max([MOST_BASELINE, *((case.repeat or options.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
+    most = max([MOST_BASELINE, *((options.repeat or case.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
     for side in sides:
         side.add(storage.kept_replies(sorted({one for one in side.request_hashes if one}), most))
     # A new text has no replies yet: those of the baseline are about as long.
@@ -105,7 +105,7 @@ class _Plan:
             if request_hash is None:
                 continue
             replies = side.replies_of(index)
-            repeat = case.repeat or options.repeat or FIRST_STAGE
+            repeat = options.repeat or case.repeat or FIRST_STAGE
             # A baseline has at most so many replies.
             most_replies = repeat + MOST_MORE if side.subject is self._subject else MOST_BASELINE
             calls = max(0, min(repeat, most_replies) - len(replies))

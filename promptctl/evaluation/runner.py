@@ -76,9 +76,10 @@ class Options(Record):
     """How to run. Costs are in US dollars.
 
     `model` and `max_tokens` replace those of both sides. `margin` is the drop that does not matter, a part of 1.
-    `repeat` is the number of new replies to each case in the first stage. With `is_replay`, kept replies are used and
-    no call is made. With `is_batch`, calls are made in batches. `is_resumed`: first take the results that earlier runs
-    left, in files of `directory` and in batches. `max_cost` is the most that the run may cost.
+    `repeat` is the number of new replies to each case in the first stage, None for that of the case. With `is_replay`,
+    kept replies are used and no call is made. With `is_batch`, calls are made in batches. `is_resumed`: first take the
+    results that earlier runs left, in files of `directory` and in batches. `max_cost` is the most that the run may
+    cost.
     """
 
     model: str | None = None
@@ -316,7 +317,7 @@ class _Run:
         return ", ".join(references)
 
     def _repeat_of(self, index: int) -> int:
-        return self._cases[index].repeat or self._options.repeat or FIRST_STAGE
+        return self._options.repeat or self._cases[index].repeat or FIRST_STAGE
 
     def _load_kept_replies(self) -> None:
         sides = [self._new] if self._baseline is None else [self._baseline, self._new]

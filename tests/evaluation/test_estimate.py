@@ -110,3 +110,8 @@ def test_a_count_that_claude_refuses_ends_the_estimate(run_cases: RunCases) -> N
     run = run_cases("status", status=401)
     with pytest.raises(errors.ClaudeFailed, match="Claude rejected the API key"):
         estimated(run, [case(1)], model=MODEL)
+
+
+def test_an_estimate_has_as_many_calls_as_the_option_repeat_makes(run_cases: RunCases) -> None:
+    run = run_cases()
+    assert estimated(run, [case(1, repeat=2), case(2)], repeat=4).calls == 16

@@ -108,9 +108,11 @@ def test_exact_tests_decide_on_a_run(run_cases: RunCases) -> None:
     assert more.verdict.word == "not worse"
 
 
-def test_repeat_replaces_the_three_replies_and_a_case_outranks_it(run_cases: RunCases) -> None:
-    result = run_cases().run([case(1), case(2, repeat=2)], repeat=5)
-    assert [one.new_replies for one in result.cases] == [5, 2]
+def test_the_option_repeat_outranks_that_of_a_case(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(1), case(2, repeat=2)]
+    assert [one.new_replies for one in run.run(cases).cases] == [3, 2]
+    assert [one.new_replies for one in run.run(cases, repeat=5).cases] == [5, 5]
 
 
 def test_many_repetitions_are_kept_for_the_next_run_too(run_cases: RunCases) -> None:
