@@ -15,7 +15,7 @@ from promptctl.claude import message_batches
 from promptctl.evaluation.budget import TokensUsed
 from promptctl.evaluation.calls import MAY_PASS, Counts, timestamp
 from promptctl.rules import tokens
-from promptctl.rules.test_replies import Reply, canonical_json, text_of
+from promptctl.rules.test_replies import BATCH_PRICE, Reply, canonical_json, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +104,8 @@ class BatchCalls:
         usage = tokens.read(message.get("usage"))
         used = TokensUsed(usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0)
         model = str(message.get("model"))
-        cost = self._budget.cost(model, used)
+        # A run that makes no batches can take the replies of one.
+        cost = self._budget.cost(model, used, price_part=BATCH_PRICE)
         self._budget.settle(0.0, cost, used)
         blocks: list[dict[str, Any]] = list(message.get("content") or ())
         return Reply(

@@ -62,15 +62,20 @@ class Budget:
                     hint="run the command without --max-cost, or choose another model with --model",
                 )
 
-    def cost(self, model: str, tokens: TokensUsed, *, writes_for_an_hour: bool = False) -> float | None:
-        """Return what a call costs in US dollars, None if the model has no known price."""
+    def cost(
+        self, model: str, tokens: TokensUsed, *, writes_for_an_hour: bool = False, price_part: float | None = None
+    ) -> float | None:
+        """Return what a call costs in US dollars, None if the model has no known price.
+
+        `price_part` replaces that of the budget, for a call that was made in another way.
+        """
         if not self._are_prices_installed:
             return None
         total = prices.cost_usd(
             model, tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, self._at,
             writes_for_an_hour=writes_for_an_hour,
         )  # fmt: skip
-        return None if total is None else total * self._price_part
+        return None if total is None else total * (self._price_part if price_part is None else price_part)
 
     def reserve(self, keywords: Mapping[str, Any]) -> float | None:
         """Reserve the most that a call can cost, and return it. None if that could exceed the limit.

@@ -34,11 +34,15 @@ class Check(Record):
     reason: str
 
 
+class NotKnown(Exception):
+    """An assertion cannot be decided for a reply. The message is the reason, a sentence without a full stop."""
+
+
 def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
     """Return whether an assertion holds for a reply, in the main thread only.
 
-    A pattern or a schema that takes more than a second does not hold, and neither does its negation. Raises ValueError
-    for `llm-rubric`.
+    A pattern or a schema that takes more than a second does not hold, and neither does its negation. Raises NotKnown
+    for a time or a cost that is not known, and ValueError for `llm-rubric`.
     """
     del case  # The values of the case are in the assertion already.
     if assertion.kind == assertions.RUBRIC:
@@ -52,8 +56,8 @@ def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
             fault = _CHECKS[assertion.kind](assertion, reply)
     except TookTooLong:
         return Check(False, 0.0, f"took too long: it was ended after {LIMIT_SECONDS:g} s")
-    except _Undecidable as undecidable:
-        return Check(False, 0.0, str(undecidable))
+    except _Unusable as unusable:
+        return Check(False, 0.0, str(unusable))
     if assertion.is_negated:
         fault = None if fault is not None else _negated_reason(assertion, reply)
     return Check(fault is None, float(fault is None), fault or "")
@@ -75,7 +79,7 @@ def reply_passes(case: Case, checks: Sequence[Check]) -> bool:
 
 
 def passes(case: Case, checks: Sequence[Check | None]) -> bool | None:
-    """Return whether a reply passes. A check is None without a verdict of a judge: the answer is None if it decides."""
+    """Return whether a reply passes. A check is None if it is not known: the answer is None if that check decides."""
     worst, best = (
         reply_passes(case, [Check(holds, float(holds), "") if one is None else one for one in checks])
         for holds in (False, True)
@@ -97,8 +101,13 @@ def mean_score(case: Case, checks: Sequence[Check]) -> float:
     return total / math.fsum(scaled)
 
 
-class _Undecidable(Exception):
-    """Neither an assertion nor its negation holds, because something is not known. The message is the reason."""
+def needs_time(case: Case) -> bool:
+    """Return whether the time of a reply can decide whether it passes. Replies in batches have no time."""
+    return any(one.kind == "latency" and one.weight for one in case.assertions)
+
+
+class _Unusable(Exception):
+    """Neither an assertion nor its negation holds, because its value cannot be used. The message is the reason."""
 
 
 def _equals(assertion: Assertion, reply: Reply) -> str | None:
@@ -138,7 +147,7 @@ def _starts_with(assertion: Assertion, reply: Reply) -> str | None:
 def _regex(assertion: Assertion, reply: Reply) -> str | None:
     # A stored case can have a pattern that another version of Python has accepted.
     if (problem := patterns.problem(assertion.value)) is not None:
-        raise _Undecidable(f"the pattern {problem}")
+        raise _Unusable(f"the pattern {problem}")
     is_match = patterns.compiled(assertion.value).search(reply.text) is not None
     return None if is_match else f"does not match {_quoted(assertion.value)}"
 
@@ -155,22 +164,24 @@ def _is_json(assertion: Assertion, reply: Reply) -> str | None:
     try:
         mismatch = json_schemas.mismatch(assertion.value, value)
     except json_schemas.UnusableSchema as problem:
-        raise _Undecidable(f"the schema {problem}") from None
+        raise _Unusable(f"the schema {problem}") from None
     return None if mismatch is None else f"does not follow the schema: {mismatch}"
 
 
 def _latency(assertion: Assertion, reply: Reply) -> str | None:
     if reply.response_ms is None:
-        raise _Undecidable("the time of a reply in a batch is not known")
+        raise NotKnown("the time of a reply in a batch is not known")
     limit = cast("float", assertion.threshold)
     return None if reply.response_ms <= limit else f"took {reply.response_ms:.0f} ms, more than {limit:g} ms"
 
 
 def _cost(assertion: Assertion, reply: Reply) -> str | None:
-    if reply.cost is None:
-        raise _Undecidable(f"the cost is not known, because {reply.model} has no known price")
+    # A reply in a batch is compared with one that is not, so both have the price of a call outside of a batch.
+    cost = reply.direct_cost
+    if cost is None:
+        raise NotKnown(f"the cost is not known, because {reply.model} has no known price")
     limit = cast("float", assertion.threshold)
-    return None if reply.cost <= limit else f"cost ${reply.cost:.6g}, more than ${limit:.6g}"
+    return None if cost <= limit else f"cost ${cost:.6g}, more than ${limit:.6g}"
 
 
 def _negated_reason(assertion: Assertion, reply: Reply) -> str:
@@ -179,7 +190,7 @@ def _negated_reason(assertion: Assertion, reply: Reply) -> str:
     if kind == "latency":
         return f"took {reply.response_ms:.0f} ms, not more than {assertion.threshold:g} ms"
     if kind == "cost":
-        return f"cost ${reply.cost:.6g}, not more than ${assertion.threshold:.6g}"
+        return f"cost ${reply.direct_cost:.6g}, not more than ${assertion.threshold:.6g}"
     if kind == assertions.IS_JSON:
         return "is JSON" if value is None else "is JSON that follows the schema"
     if kind == "contains-any":

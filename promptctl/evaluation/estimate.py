@@ -13,6 +13,7 @@ from promptctl.evaluation.judge import MOST_CALLS, Judge
 from promptctl.evaluation.results import Estimate, Reply
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.rules.assertions import RUBRIC
+from promptctl.rules.test_replies import BATCH_PRICE
 from promptctl.rules.test_verdicts import FIRST_STAGE, MOST_BASELINE, MOST_MORE
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def estimate(
     sides = (
         [] if is_same else [Side(one, cases, options.model, options.max_tokens) for one in (subject, against) if one]
     )
-    budget = Budget(None, timestamp(time.time()), 0.5 if options.is_batch else 1.0)
+    budget = Budget(None, timestamp(time.time()), BATCH_PRICE if options.is_batch else 1.0)
     plan = _Plan(subject, budget, claude, storage, judge_of)
     most = max([MOST_BASELINE, *((options.repeat or case.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
     for side in sides:

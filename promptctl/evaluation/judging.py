@@ -30,7 +30,8 @@ MOST_JUDGED_AGAIN = MOST_BASELINE
 class Judging:
     """The checks of all replies of a run. `calls` is how many calls of judges it took, `errors` why some failed.
 
-    `answers` has answers of judges that an earlier run asked for, by the hash of the request.
+    `answers` has answers of judges that an earlier run asked for, by the hash of the request. `unknown` has the ids of
+    the replies that count neither as passed nor as failed because a time or a cost is not known, by the reason.
     """
 
     def __init__(
@@ -39,14 +40,17 @@ class Judging:
         self.calls = 0
         self.errors: list[str] = []
         self.answers: dict[str, list[Reply]] = {}
+        self.unknown: dict[str, set[str]] = {}
         self._storage = storage
         self._recorder = recorder
         self._make_calls = make_calls
         self._judgements: dict[tuple[str, str], Judgement] = {}
         self._asked_for: set[tuple[str, str]] = set()
         self._has_judges = any(judge is not None for judge in judges)
-        # By the hash of the case and the id of the reply; a check is None if no judge gave a verdict.
+        # By the hash of the case and the id of the reply; a check is None if it is not known.
         self._checks: dict[tuple[str, str], list[Check | None]] = {}
+        # Why a check is not known.
+        self._reasons: dict[tuple[str, str], str] = {}
 
     def affordable(self, case: Case, judge: Judge | None, replies: list[Reply], least: int) -> list[Reply]:
         """Return those of the kept replies of a baseline to compare, oldest first.
@@ -88,20 +92,27 @@ class Judging:
         self._recorder.flush()
 
     def checks(self, case: Case, judge: Judge | None, reply: Reply) -> Sequence[Check | None]:
-        """Return the check of each assertion of a case for a reply, None for one without a verdict of the judge."""
+        """Return the check of each assertion of a case for a reply, None for one that is not known."""
         key = case.hash, reply.id
         if key not in self._checks:
-            self._checks[key] = [
-                self._rubric_check(assertion, judge, reply)
-                if assertion.kind == RUBRIC
-                else checks.check(assertion, reply, case)
-                for assertion in case.assertions
-            ]
+            self._checks[key] = [self._check(assertion, case, judge, reply) for assertion in case.assertions]
         return self._checks[key]
 
     def passes(self, case: Case, judge: Judge | None, reply: Reply) -> bool | None:
-        """Return whether a reply passes; None if that depends on a verdict that no judge gave."""
-        return checks.passes(case, self.checks(case, judge, reply))
+        """Return whether a reply passes; None if that depends on a check that is not known."""
+        passes = checks.passes(case, self.checks(case, judge, reply))
+        if passes is None and (reason := self._reasons.get((case.hash, reply.id))):
+            self.unknown.setdefault(reason, set()).add(reply.id)
+        return passes
+
+    @property
+    def notes(self) -> list[str]:
+        """Return sentences for a person: why replies count neither as passed nor as failed."""
+        counts = {1: "1 reply counts"}
+        return [
+            f"{counts.get(len(ids), f'{len(ids)} replies count')} neither as passed nor as failed: {reason}"
+            for reason, ids in self.unknown.items()
+        ]
 
     def _ask(self, votings: Sequence[Voting]) -> None:
         """Make one call for each voting."""
@@ -144,6 +155,15 @@ class Judging:
             return
         for judgement in kept:
             self._judgements[judgement.reply_id, judgement.judging_key] = judgement
+
+    def _check(self, assertion: Assertion, case: Case, judge: Judge | None, reply: Reply) -> Check | None:
+        if assertion.kind == RUBRIC:
+            return self._rubric_check(assertion, judge, reply)
+        try:
+            return checks.check(assertion, reply, case)
+        except checks.NotKnown as reason:
+            self._reasons[case.hash, reply.id] = str(reason)
+            return None
 
     def _rubric_check(self, assertion: Assertion, judge: Judge | None, reply: Reply) -> Check | None:
         assert judge is not None

@@ -51,29 +51,33 @@ def check_examples(result: RunResult) -> list[CaseReplies]:
 def _checked(result: RunResult, sides: Sides, judges: _Judges | None, kept: Iterable[Judgement]) -> list[CaseReplies]:
     judgements = {(one.reply_id, one.judging_key): one for one in kept}
 
-    def check(case: Case, assertion: Assertion, reply: Reply) -> Check | None:
+    def check(case: Case, assertion: Assertion, reply: Reply) -> Check | str:
+        """Return the check of an assertion, or why it is not known."""
         if assertion.kind != RUBRIC:
-            return checks.check(assertion, reply, case)
+            try:
+                return checks.check(assertion, reply, case)
+            except checks.NotKnown as reason:
+                return str(reason)
         key = None if judges is None else judges.key(case, assertion)
         judgement = None if key is None else judgements.get((reply.id, key))
         if judgement is None:
-            return None
+            return "no verdict of a judge is kept"
         return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)
 
     def checked(case: Case, reply: Reply) -> CheckedReply:
-        results = [check(case, assertion, reply) for assertion in case.assertions]
-        judged = [one for one in results if one is not None]
-        pairs = list(zip(case.assertions, results, strict=True))
+        pairs = [(assertion, check(case, assertion, reply)) for assertion in case.assertions]
+        results = [one if isinstance(one, Check) else None for _, one in pairs]
+        decided = [one for one in results if one is not None]
         return CheckedReply(
             reply,
             checks.passes(case, results),
             [
                 ReplyFault(assertion.label, one.reason, assertion.weight != 0)
                 for assertion, one in pairs
-                if one is not None and not one.passed
+                if isinstance(one, Check) and not one.passed
             ],
-            [assertion.label for assertion, one in pairs if one is None],
-            checks.mean_score(case, judged) if case.threshold is not None and len(judged) == len(results) else None,
+            [f"{assertion.label}: {one}" for assertion, one in pairs if isinstance(one, str)],
+            checks.mean_score(case, decided) if case.threshold is not None and len(decided) == len(results) else None,
         )
 
     return [

@@ -60,9 +60,10 @@ class CaseResult(Record):
     """The result of one case: how many replies of each side there are, and how many of them pass.
 
     Both baseline counts are 0 if nothing is compared. `errors` is how many new replies are missing, because a call
-    failed or a judge gave no usable answer: they are in no other count. `verdict` is what is proven for this case
-    alone, and `p` the p-value of its test, None without one. `is_changed` is whether the case passes and fails in
-    other shares than before. The examples are a reply of each side, for a changed case one that shows the change.
+    failed, a judge gave no usable answer, or a cost is not known: they are in no other count. `verdict` is what is
+    proven for this case alone, and `p` the p-value of its test, None without one. `is_changed` is whether the case
+    passes and fails in other shares than before. The examples are a reply of each side, for a changed case one that
+    shows the change.
     """
 
     case: Case
@@ -90,8 +91,9 @@ class ReplyFault(Record):
 class CheckedReply(Record):
     """A reply with what its case says of it.
 
-    `passes` is None if that depends on a verdict of a judge that is not known; `unknown` has the labels of the
-    assertions without one. `score` is the mean score, from 0 to 1, of a case with a threshold, else None.
+    `passes` is None if that depends on an assertion that is not known, without a verdict of a judge or without a time;
+    `unknown` has these, each with the reason. `score` is the mean score, from 0 to 1, of a case with a threshold, else
+    None.
     """
 
     reply: Reply

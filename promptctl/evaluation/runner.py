@@ -18,6 +18,7 @@ from promptctl.evaluation.batches import BatchCalls
 from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
 from promptctl.evaluation.case_table import CaseTable
+from promptctl.evaluation.checks import needs_time
 from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
 from promptctl.evaluation.result_recorder import Recorder
@@ -26,6 +27,7 @@ from promptctl.evaluation.sides import Side, same_settings
 from promptctl.records import Record
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_cases import cases_hash
+from promptctl.rules.test_replies import BATCH_PRICE
 from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, MOST_MORE, Counts, Verdict
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import test_runs
@@ -113,7 +115,8 @@ def execute(
     returns the version that is the judge with a reference. `open_claude` is called when the first call is made. `say`
     gets the notes of a run that fails, for example that its results are in a file.
 
-    Raises Usage (`invalid_cases`, `invalid_judge`, `no_cases`) before any call, Refused (`price_unknown`), ClaudeFailed
+    Raises Usage (`invalid_cases`, `invalid_judge`, `latency_in_batch`, `no_cases`) before any call, Refused
+    (`limit_too_low`, `price_unknown`), NotFound (`no_kept_replies`), ClaudeFailed
     if a failure would end every further call or if no call returned a reply, Unreachable if the database cannot be
     reached when the run begins, and KeyboardInterrupt. The replies that came are stored in any case.
     """
@@ -154,7 +157,7 @@ class _Run:
         self._check_cases()
         self._judges = self._make_judges(judge_of)
         self._ids = UseIds()
-        self._budget = Budget(options.max_cost, self._started_at, 0.5 if options.is_batch else 1.0)
+        self._budget = Budget(options.max_cost, self._started_at, BATCH_PRICE if options.is_batch else 1.0)
         self._check_prices()
         self._maker: CallMaker | None = None
         self._failures: dict[str, str] = {}
@@ -224,6 +227,7 @@ class _Run:
         self._recorder.flush()
         if not any(table.counts().new_replies for table in every):
             self._raise_no_replies()
+        self._notes += self._judging.notes
         verdict = self._statistics.judge_run(stages, self._options.margin)
         verdict = self._with_errors(verdict, every)
         results = [table.result(verdict, index, is_suspicious=index in suspicious) for index, table in enumerate(every)]
@@ -269,6 +273,13 @@ class _Run:
             )
             problem.others = problems[1:_MOST_PROBLEMS] + ([f"{more} more problems"] if more > 0 else [])
             raise problem
+        timed = [f"case {place} ({case.title})" for place, case in enumerate(self._cases, 1) if needs_time(case)]
+        if timed and self._options.is_batch:
+            raise errors.Usage(
+                "latency_in_batch",
+                f"{timed[0]} has an assertion of type latency, but the time of a reply in a batch is not known",
+                hint="run the command without --batch, or select other cases with --case",
+            )
         if self._baseline is not None and (count := self._baseline.request_hashes.count(None)):
             assert self._against is not None
             self._notes.append(
@@ -500,6 +511,12 @@ class _Run:
         if self._budget.is_exhausted:
             raise errors.Refused(
                 "limit_too_low", "the first call could exceed --max-cost", hint="run the command with --estimate"
+            )
+        if self._judging.unknown and not self._failures:
+            raise errors.Refused(
+                "price_unknown",
+                f"no reply can be checked: {next(iter(self._judging.unknown))}",
+                hint="remove the assertions of type cost, or choose another model with --model",
             )
         sentences = [*self._failures.values(), *self._judging.errors]
         raise failed(sentences[0] if sentences else "there are no calls")

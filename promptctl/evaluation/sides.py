@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.claude.settings import DEFAULT_MAX_TOKENS, DEFAULT_MODEL
 from promptctl.evaluation.calls import Call
+from promptctl.evaluation.checks import needs_time
 from promptctl.rules.message_requests import RequestTemplate
 from promptctl.rules.templates import MissingValues
 from promptctl.rules.test_cases import case_problems
@@ -36,6 +37,8 @@ class Side:
         self._template = RequestTemplate(subject.content, subject.settings)
         self.text_hash = text_hash(subject.content)
         self.request_hashes = [self._hash(case) for case in cases]
+        # The requests of cases that need the times of replies.
+        self._timed = {one for one, case in zip(self.request_hashes, cases, strict=True) if needs_time(case)}
         self.replies: dict[str, list[Reply]] = {}
         self.fresh_models: set[str] = set()
 
@@ -69,8 +72,10 @@ class Side:
         return self.replies.get(request_hash, ()) if request_hash is not None else ()
 
     def add(self, replies: Iterable[Reply]) -> None:
-        """Add replies that were kept."""
+        """Add replies that were kept, but for those in batches to a case whose assertions need their time."""
         for reply in replies:
+            if reply.response_ms is None and reply.request_hash in self._timed:
+                continue
             self.replies.setdefault(reply.request_hash, []).append(reply)
 
     def add_fresh(self, reply: Reply) -> None:

@@ -83,7 +83,7 @@ def _body(checked: CheckedReply, content: str | None = None) -> str:
         test_words.storable(f"{fault.label}: {fault.reason}") + ("" if fault.counts else " (weight 0: does not count)")
         for fault in checked.faults
     ]
-    items += [f"{label}: no verdict of a judge is kept" for label in checked.unknown]
+    items += map(test_words.storable, checked.unknown)
     if checked.score is not None:
         items.append(f"mean score {checked.score:.3g}")
     listed = "".join(f"<li>{_escaped(item)}</li>" for item in items)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 
+# The part of the price that a call in a batch costs.
+BATCH_PRICE = 0.5
+
+
 class Reply(Record):
     """What Claude returned for one case, once.
 
@@ -43,6 +47,11 @@ class Reply(Record):
     created_at: Timestamp
     id: str
     failure_code: str | None
+
+    @property
+    def direct_cost(self) -> float | None:
+        """What the call costs in US dollars if it is not in a batch, None if the model has no known price."""
+        return self.cost if self.cost is None or self.response_ms is not None else self.cost / BATCH_PRICE
 
 
 class Judgement(Record):

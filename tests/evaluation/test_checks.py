@@ -83,11 +83,28 @@ def test_an_assertion_and_its_negation(
         assert check(assertion, reply(text), Case()) == Check(passed, float(passed), expected or "")
 
 
-def test_what_is_not_known_fails_with_and_without_negation() -> None:
-    unknown = reply("{}", response_ms=None, cost=None)
+@pytest.mark.parametrize("is_negated", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("latency", "the time of a reply in a batch is not known"),
+        ("cost", "the cost is not known, because claude-x has no known price"),
+    ],
+)
+def test_a_time_and_a_cost_that_are_not_known_decide_nothing(kind: str, reason: str, is_negated: bool) -> None:
+    with pytest.raises(checks.NotKnown, match=reason):
+        check(Assertion(kind, is_negated, threshold=1.0), reply("{}", response_ms=None, cost=None), Case())
+
+
+def test_the_cost_in_a_batch_is_that_of_a_call_outside_of_it() -> None:
+    in_batch = reply("", response_ms=None, cost=0.005)
+    for threshold, reason in ((0.01, ""), (0.009, "cost $0.01, more than $0.009")):
+        assert check(Assertion("cost", threshold=threshold), in_batch, Case()).reason == reason
+    assert check(Assertion("cost", True, threshold=0.01), in_batch, Case()).reason == "cost $0.01, not more than $0.01"
+
+
+def test_what_cannot_be_used_fails_with_and_without_negation() -> None:
     for assertion, reason in [
-        (Assertion("latency", threshold=1.0), "the time of a reply in a batch is not known"),
-        (Assertion("cost", threshold=1.0), "the cost is not known, because claude-x has no known price"),
         (Assertion("is-json", value={"$ref": "#/a"}), "the schema refers to #/a, which it does not have"),
         (
             Assertion("regex", value="("),
@@ -95,7 +112,7 @@ def test_what_is_not_known_fails_with_and_without_negation() -> None:
         ),
     ]:
         for is_negated in (False, True):
-            result = check(Assertion(assertion.kind, is_negated, *assertion[2:]), unknown, Case())
+            result = check(Assertion(assertion.kind, is_negated, *assertion[2:]), reply("{}"), Case())
             assert (result.passed, result.score) == (False, 0.0)
             assert result.reason.startswith(reason)
 

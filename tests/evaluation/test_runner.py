@@ -233,6 +233,48 @@ def test_costs_of_a_model_without_a_price_are_unknown(run_cases: RunCases) -> No
     assert result.input_tokens > 0
 
 
+def test_a_cost_that_is_not_known_counts_neither_as_passed_nor_as_failed(run_cases: RunCases) -> None:
+    run = run_cases()
+    cheap = Assertion("cost", threshold=1.0)
+    cases = [case(1, cheap), case(2), case(3, Assertion("contains", value="never"), cheap)]
+    result = run.run(cases, model="house-model")
+    assert [(one.baseline_replies, one.new_passes, one.new_replies, one.errors) for one in result.cases] == [
+        (0, 0, 0, 3), (3, 3, 3, 0), (3, 0, 3, 0),
+    ]  # fmt: skip
+    assert result.verdict.word == "undecided"
+    reason = "the cost is not known, because house-model has no known price"
+    assert result.notes == [f"6 replies count neither as passed nor as failed: {reason}"]
+    with pytest.raises(errors.Refused, match=f"no reply can be checked: {reason}") as raised:
+        run.run(cases[:1], model="house-model")
+    assert raised.value.code == "price_unknown"
+
+
+def test_replies_of_batches_decide_on_no_latency(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.run([case(1)], is_batch=True)
+    timed = case(1, Assertion("latency", threshold=60_000.0))
+    requests = len(run.claude.requests)
+    with pytest.raises(errors.Usage, match=r"case 2 .* of type latency, but the time of a reply in a batch") as raised:
+        run.run([case(2), timed], is_batch=True)
+    assert (raised.value.code, len(run.claude.requests)) == ("latency_in_batch", requests)
+    result = run.run([timed])
+    assert (result.new_calls, result.kept_replies, result.verdict.word) == (6, 0, "not worse")
+    assert (result.cases[0].baseline_passes, result.cases[0].new_passes) == (3, 3)
+    # Without a weight the time decides nothing.
+    run.run([case(1, Assertion("latency", threshold=1.0, weight=0.0))], is_batch=True)
+
+
+def test_the_cost_of_replies_in_batches_is_compared_at_the_full_price(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.run([case(1)], subject("You are a", 3), against=subject(GOOD, 1))
+    whole = next(reply.cost for reply in run.storage.replies.values())
+    assert whole is not None
+    # More than the replies of both sides cost, and than half of that.
+    result = run.run([case(1, Assertion("cost", threshold=whole * 0.75))], subject("You are b", 4), is_batch=True)
+    assert result.kept_replies == 3
+    assert (result.cases[0].baseline_passes, result.cases[0].new_passes) == (0, 0)
+
+
 def test_a_judge_decides_on_rubrics_and_its_verdicts_are_kept(run_cases: RunCases) -> None:
     run = run_cases()
     cases = [case(1, rubric("It is good"))]
@@ -401,9 +443,11 @@ def test_a_batch_whose_replies_are_stored_in_part_is_taken_without_repetition(
     stored = len(run.storage.replies)
     assert 0 < stored < 48
     monkeypatch.setattr(run.storage, "record_replies", record_replies)
-    result = run.run(cases, is_batch=True, is_resumed=True)
+    result = run.run(cases, is_resumed=True)
     assert (result.new_calls, result.kept_replies) == (48 - stored, stored)
     assert len(run.storage.replies) == 48
+    # A run that makes no batches itself counts half of the price too.
+    assert len({(reply.request_hash, reply.cost) for reply in run.storage.replies.values()}) == 16
 
 
 def test_a_batch_that_claude_does_not_have_is_noted_and_its_calls_are_made(run_cases: RunCases) -> None:
