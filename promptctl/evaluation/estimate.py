@@ -57,7 +57,7 @@ def estimate(
     plan = _Plan(subject, budget, claude, storage, judge_of)
     most = max([MOST_BASELINE, *((options.repeat or case.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
     for side in sides:
-        side.add(storage.kept_replies(sorted({one for one in side.request_hashes if one}), most))
+        side.add_kept(storage, most)
     # A new text has no replies yet: those of the baseline are about as long.
     outputs = [
         _mean_output([reply for side in sides for reply in side.replies_of(index)]) for index in range(len(cases))
@@ -109,8 +109,8 @@ class _Plan:
             repeat = options.repeat or case.repeat or FIRST_STAGE
             # A baseline has at most so many replies.
             most_replies = repeat + MOST_MORE if side.subject is self._subject else MOST_BASELINE
-            calls = max(0, min(repeat, most_replies) - len(replies))
-            most = max(0, min(repeat + MOST_MORE, most_replies) - len(replies))
+            calls = side.missing(index, min(repeat, most_replies))
+            most = side.missing(index, min(repeat + MOST_MORE, most_replies))
             output = _mean_output(replies) or outputs[index] or usual
             self._add(request_hash, side.keywords(case), calls, most, output)
             for assertion in case.assertions:
@@ -118,7 +118,7 @@ class _Plan:
                     self._add_judge(side, case, assertion, replies, repeat, output)
 
     def _add(self, key: str, keywords: Mapping[str, Any], calls: int, most: int, output: float | None) -> _Item:
-        """Add calls. Cases with the same input share their replies, so the larger number counts."""
+        """Add calls. Those of a case give replies to the cases with the same input too, so the larger number counts."""
         item = self._items.setdefault(key, _Item(keywords, 0, 0, output))
         item.calls, item.most = max(item.calls, calls), max(item.most, most)
         return item

@@ -84,7 +84,7 @@ class Judging:
             for assertion in _rubrics(case)
             if (reply.id, judge.key(assertion)) not in self._judgements
         ]
-        # Cases with the same input and rubric share a voting.
+        # A reply may be one of both sides.
         votings = list({(voting.reply.id, voting.key): voting for voting in votings}.values())
         while opened := [voting for voting in votings if voting.is_open]:
             self._ask(opened)

@@ -29,6 +29,9 @@ class Recorder:
         self.run = run
         self.notes: list[str] = []
         self.reply_ids: set[str] = set()
+        # The number of the write that stores a reply, from 1, by the id of the reply.
+        self._writes: dict[str, int] = {}
+        self._next_write = 1
         self._storage = storage
         self._spool = SpooledResults(directory, run, storage.installation())
         self._is_spooling = False
@@ -40,11 +43,17 @@ class Recorder:
     def add_reply(self, text_hash: str, reply: Reply) -> None:
         """Record a reply to the text with this hash, soon."""
         self.reply_ids.add(reply.id)
+        self._writes[reply.id] = self._next_write
         self._replies.setdefault(text_hash, []).append(reply)
         if len(self._replies[text_hash]) >= _MOST_REPLIES:
             self.flush()
         else:
             self.flush_if_due()
+
+    def place(self, reply: Reply) -> tuple[int, str]:
+        """Return a key that sorts replies as a later run gets them; those of earlier runs have one key."""
+        write = self._writes.get(reply.id, 0)
+        return write, reply.id if write else ""
 
     def add_judgement(self, judge_sha256: str, judgement: Judgement) -> None:
         """Record a judgement of a judge, soon."""
@@ -59,6 +68,7 @@ class Recorder:
     def flush(self) -> None:
         """Store everything that came. An interruption leaves what is not stored for the next time."""
         # Replies first: a judgement belongs to a reply that is stored.
+        self._next_write += 1
         for text_hash, replies in list(self._replies.items()):
             self._store_replies(text_hash, replies)
             del self._replies[text_hash]

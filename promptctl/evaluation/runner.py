@@ -8,6 +8,7 @@ comes to the same verdict.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 
@@ -332,11 +333,10 @@ class _Run:
 
     def _load_kept_replies(self) -> None:
         sides = [self._new] if self._baseline is None else [self._baseline, self._new]
+        # The new side needs as many as a run makes, and the baseline has more of them.
+        most = max(MOST_BASELINE, *(self._repeat_of(index) + MOST_MORE for index in range(len(self._cases))))
         for side in sides:
-            hashes = sorted({one for one in side.request_hashes if one is not None})
-            # The new side needs as many as a run makes, and the baseline has more of them.
-            most = max(MOST_BASELINE, *(self._repeat_of(index) + MOST_MORE for index in range(len(self._cases))))
-            side.add(self._storage.kept_replies(hashes, most))
+            side.add_kept(self._storage, most)
 
     def _take_open_batches(self) -> None:
         """Take the replies of batches that earlier runs of the prompt began, if this run is resumed."""
@@ -371,15 +371,20 @@ class _Run:
                 continue
             self._recorder.reply_ids.add(reply.id)
             replies.setdefault(text_hash, []).append(reply)
-            for side in self._sides():
-                if request_hash in side.request_hashes:
-                    side.add_fresh(reply)
         for text_hash, group in replies.items():
             self._storage.record_replies(batch.run, text_hash, group)
+            # In the order in which a later run gets them.
+            for reply in sorted(group, key=lambda one: one.id):
+                self._add_fresh(reply)
         self._storage.end_batch(batch.id)
 
     def _sides(self) -> list[Side]:
         return [self._new] if self._baseline is None else [self._new, self._baseline]
+
+    def _add_fresh(self, reply: Reply) -> None:
+        for side in self._sides():
+            if side.sends(reply.request_hash):
+                side.add_fresh(reply)
 
     def _make_replies(self, stage: Any, repeats: Mapping[int, int]) -> None:
         """Make the calls that are missing for so many replies to each case, on both sides."""
@@ -390,35 +395,38 @@ class _Run:
 
     def _make_missing(self, stage: Any, repeats: Mapping[int, int]) -> None:
         sides = self._sides()
-        # A call is of the side whose request it is. Where both sides send the same, they share the replies.
-        side_of: dict[str, Side] = {}
         pending: list[Call] = []
         compared = {index: min(number, MOST_BASELINE) for index, number in repeats.items()}
         missing = [side.missing_calls(self._cases, repeats if side is self._new else compared) for side in sides]
+        # A call is of the side whose request it is. Where both sides send the same, they share the replies, and the
+        # calls are those of the side that needs more.
+        numbers = [Counter(call.request_hash for call in calls) for calls in missing]
+        side_of = {
+            request_hash: max(zip(sides, numbers, strict=True), key=lambda pair: pair[1][request_hash])[0]
+            for request_hash in {one for counts in numbers for one in counts}
+        }
         # The sides take turns, so that calls that end early leave something to compare.
         for pair in zip_longest(*missing):
             for side, call in zip(sides, pair, strict=True):
                 if call is None or call.request_hash in self._failures:
                     continue
-                if side_of.setdefault(call.request_hash, side) is side:
+                if side_of[call.request_hash] is side:
                     pending.append(call)
         if not pending or self._options.is_replay or self._budget.is_exhausted:
             return
-        others = {one for side in sides[1:] for one in side.request_hashes}
 
         def take(reply: Reply) -> None:
-            side = side_of[reply.request_hash]
             self._new_calls += 1
-            side.add_fresh(reply)
-            if side is self._new and self._baseline is not None and reply.request_hash in others:
-                self._baseline.add_fresh(reply)
-            self._recorder.add_reply(side.text_hash, reply)
+            self._add_fresh(reply)
+            self._recorder.add_reply(side_of[reply.request_hash].text_hash, reply)
 
         maker = self._call_maker()
         if isinstance(maker, BatchCalls):
             maker.text_hashes = {one: side.text_hash for one, side in side_of.items()}
         self._failures.update(maker.make(pending, take, self._report_as(stage)))
         self._recorder.flush()
+        for side in sides:
+            side.sort(self._recorder.place)
         if self._budget.is_exhausted:
             end = f"the calls ended at the limit of {self._options.max_cost:g} US dollars"
             if self._budget.spent is None:

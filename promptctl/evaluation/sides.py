@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from promptctl.claude.settings import DEFAULT_MAX_TOKENS, DEFAULT_MODEL
@@ -14,10 +15,11 @@ from promptctl.rules.test_replies import canonical_json, hash_of_request
 from promptctl.store.test_runs import text_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from promptctl.evaluation.results import Reply, Subject
+    from promptctl.evaluation.storage import Storage
     from promptctl.rules.test_cases import Case
 
 
@@ -25,8 +27,9 @@ class Side:
     """A text with settings, and its replies to cases.
 
     `request_hashes` has a hash for each case, None for a case that the text cannot be called with. `replies` has the
-    replies by request hash, oldest first: cases with the same input share them. `fresh_models` are the models that
-    Claude returned in this run.
+    replies by request hash, oldest first. Of k cases that send the same request, the first has the first reply and
+    each k-th after it, and so on: a reply that counted for several cases would count several times as evidence.
+    `fresh_models` are the models that Claude returned in this run.
     """
 
     def __init__(self, subject: Subject, cases: Sequence[Case], model: str | None, max_tokens: int | None) -> None:
@@ -39,6 +42,13 @@ class Side:
         self.request_hashes = [self._hash(case) for case in cases]
         # The requests of cases that need the times of replies.
         self._timed = {one for one, case in zip(self.request_hashes, cases, strict=True) if needs_time(case)}
+        self._sharing = Counter(one for one in self.request_hashes if one is not None)
+        # The place of each case among those with the same request.
+        self._places: list[int] = []
+        earlier: Counter[str | None] = Counter()
+        for request_hash in self.request_hashes:
+            self._places.append(earlier[request_hash])
+            earlier[request_hash] += 1
         self.replies: dict[str, list[Reply]] = {}
         self.fresh_models: set[str] = set()
 
@@ -69,7 +79,19 @@ class Side:
     def replies_of(self, index: int) -> Sequence[Reply]:
         """Return the replies to the case at an index, oldest first."""
         request_hash = self.request_hashes[index]
-        return self.replies.get(request_hash, ()) if request_hash is not None else ()
+        if request_hash is None:
+            return ()
+        return self.replies.get(request_hash, ())[self._places[index] :: self._sharing[request_hash]]
+
+    def sends(self, request_hash: str) -> bool:
+        """Return whether a case sends the request with this hash."""
+        return request_hash in self._sharing
+
+    def add_kept(self, storage: Storage, most: int) -> None:
+        """Add the latest `most` kept replies of each case."""
+        for sharing in sorted(set(self._sharing.values())):
+            hashes = sorted(one for one, number in self._sharing.items() if number == sharing)
+            self.add(storage.kept_replies(hashes, most * sharing))
 
     def add(self, replies: Iterable[Reply]) -> None:
         """Add replies that were kept, but for those in batches to a case whose assertions need their time."""
@@ -83,6 +105,22 @@ class Side:
         self.fresh_models.add(reply.model)
         self.add([reply])
 
+    def sort(self, key: Callable[[Reply], tuple[int, str]]) -> None:
+        """Sort the replies to each request."""
+        for replies in self.replies.values():
+            replies.sort(key=key)
+
+    def missing(self, index: int, count: int) -> int:
+        """Return how many calls are missing for `count` replies to the case at an index.
+
+        Cases with the same request get replies by these calls too.
+        """
+        request_hash = self.request_hashes[index]
+        if request_hash is None or not count:
+            return 0
+        needed = self._places[index] + 1 + (count - 1) * self._sharing[request_hash]
+        return max(0, needed - len(self.replies.get(request_hash, ())))
+
     def missing_calls(self, cases: Sequence[Case], repeats: Mapping[int, int]) -> list[Call]:
         """Return the calls that are missing for so many replies to each case, by its index.
 
@@ -90,18 +128,17 @@ class Side:
         """
         missing: dict[str, tuple[int, Case]] = {}
         for index, count in repeats.items():
-            request_hash = self.request_hashes[index]
-            if request_hash is not None:
-                number = count - len(self.replies.get(request_hash, ()))
-                if number > missing.get(request_hash, (0, None))[0]:
-                    missing[request_hash] = number, cases[index]
-        most = max((number for number, _ in missing.values()), default=0)
-        return [
-            self.call(case, request_hash)
-            for turn in range(most)
-            for request_hash, (number, case) in missing.items()
-            if turn < number
-        ]
+            request_hash, number = self.request_hashes[index], self.missing(index, count)
+            if request_hash is not None and number > missing.get(request_hash, (0, None))[0]:
+                missing[request_hash] = number, cases[index]
+        calls: list[Call] = []
+        turn = 0
+        while len(calls) < sum(number for number, _ in missing.values()):
+            for request_hash, (number, case) in missing.items():
+                sharing = self._sharing[request_hash]
+                calls += [self.call(case, request_hash)] * min(sharing, max(0, number - turn * sharing))
+            turn += 1
+        return calls
 
     def drop_other_models(self, models: set[str]) -> int:
         """Drop the replies of other models than these, and return how many there were."""

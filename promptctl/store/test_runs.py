@@ -167,7 +167,8 @@ _RUN: LiteralString = """
 _READ_RUNS = f"""
     select {_RUN} from promptctl.test_runs r where $1::text is null or r.name = $1 order by r.run desc limit $2
 """  # noqa: S608 - of constants
-# The latest run of the same texts and cases, if it has used every reply to these requests that was made since it began.
+# The latest run of the same texts and cases, if it has used every reply to these requests that others made since it
+# began. Of its own replies it may have left some, where several cases send one request.
 _STANDING_RUN = """
     with latest as (
         select r.run, r.began_at
@@ -198,7 +199,7 @@ _STANDING_RUN = """
       and not exists (
             select from promptctl.test_replies t
             where t.request_hash in (select q.hash from requests q) and t.recorded_at >= l.began_at
-              and t.id not in (select u.id from used u))
+              and t.run <> l.run and t.id not in (select u.id from used u))
 """
 _READ_RUN = f"select {_RUN} from promptctl.test_runs r where r.run = $1"  # noqa: S608 - of constants
 # The columns of Reply, from `test_replies` t. The text and the failure are added by _reply.
@@ -259,7 +260,7 @@ def standing_run(database: Database, new: NewRun, request_hashes: Sequence[str],
     """Return the run whose verdict a run of the same would only repeat, None if there is none.
 
     It has the same sides, cases, judge, model and margin, no missing replies, and at least `repeats` new replies to
-    each case, in order. No reply to the requests of both sides was made since that it has not used.
+    each case, in order. No other run has made a reply since to the requests of both sides that it has not used.
     """
     subject, against = new.subject, new.against
     same: dict[str, Any] = {

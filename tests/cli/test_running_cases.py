@@ -283,14 +283,23 @@ def test_commands_that_begin_with_test_are_completed(promptctl: Promptctl) -> No
     assert promptctl("__complete", "test", "show", "1", "--junit", "").out == ":files\n"
 
 
-def test_a_verdict_stands_until_there_are_other_replies_cases_or_a_higher_repeat(run: Callable[..., Ended]) -> None:
+def test_a_verdict_stands_until_there_are_other_replies_cases_or_a_higher_repeat(
+    run: Callable[..., Ended], sql: Connection
+) -> None:
+    # The last case has the input of the first one, so the run makes replies to it that no case has used.
+    same_input = {**CASES[0], "assert": [{"type": "contains", "value": "reply"}], "description": "The same"}
+    sql.execute(
+        "select promptctl.set_cases('support', %s::text[], null, 'me')",
+        [[json.dumps(case, sort_keys=True, separators=(",", ":")) for case in (*CASES, same_input)]],
+    )
+
     def result(*words: str, **options: Any) -> dict[str, Any]:
         return json.loads(run(*words, "--json", **options).out)["runs"][0]
 
     numbers = ("run", "calls", "verdict", "change", "lower", "upper", "cases")
     first = result("support@3")
     # The later stages gave the baseline replies, which a first stage would see if the run was judged anew.
-    assert [case["baseline_replies"] for case in first["cases"]] == [10] * 6
+    assert [case["baseline_replies"] for case in first["cases"]] == [10] * 6 + [9]
     again = result("support@3", scenario="status", status=500)
     assert [again[key] for key in numbers] == [first["run"], 0, *(first[key] for key in numbers[2:])]
     assert again["cost_usd"] == 0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import errors
-from promptctl.evaluation import batches, runner
+from promptctl.claude.api import Claude
+from promptctl.evaluation import batches, estimate, runner
 from promptctl.evaluation.results import Subject
 from promptctl.rules.test_cases import Assertion, Case
 from promptctl.rules.test_verdicts import SECOND_STAGE, Counts, Verdict
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from promptctl.evaluation.results import Judgement, Progress, Reply, RunResult
+    from promptctl.evaluation.results import Estimate, Judgement, Progress, Reply, RunResult
     from promptctl.store.test_runs import CaseOutcome, NewRun, RunOutcome
     from tests.claude_api import ClaudeServer
 
@@ -103,7 +104,7 @@ class MemoryStorage:
         new = self.runs[run]
         assert run not in self.outcomes
         assert sha256 in (new.subject.sha256, new.against.sha256 if new.against else "")
-        for reply in replies:
+        for reply in sorted(replies, key=lambda one: one.id):
             self.replies.setdefault(reply.id, reply)
 
     def record_judgements(self, judge_sha256: str, judgements: Sequence[Judgement]) -> None:
@@ -188,6 +189,22 @@ def run_cases(claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         return made
 
     return open_runner
+
+
+def estimated(
+    run: Runner, cases: Sequence[Case], new: Subject | None = None, against: Subject | None = None, **options: Any
+) -> Estimate:
+    """Return what a run of cases would take. Without `against`, the baseline is a good text."""
+    return estimate.estimate(
+        new or subject("You are calm and kind.", 2),
+        against or subject(GOOD, 1),
+        cases,
+        runner.Options(**options),
+        run.storage,
+        Claude(),
+        judge_of=lambda reference: run.judges[reference],
+        report=pytest.fail,
+    )
 
 
 def subject(content: str, version: int | None, **settings: Any) -> Subject:

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from promptctl import errors
 from promptctl.claude import prices
-from promptctl.claude.api import Claude
-from promptctl.evaluation import estimate
-from promptctl.evaluation.runner import Options
-from tests.evaluation.conftest import GOOD, MODEL, case, rubric, subject
+from tests.evaluation.conftest import GOOD, MODEL, case, estimated, rubric, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from promptctl.evaluation.results import Estimate, Subject
-    from promptctl.rules.test_cases import Case
     from tests.evaluation.conftest import Runner
 
     RunCases = Callable[..., Runner]
-
-
-def estimated(
-    run: Runner, cases: Sequence[Case], new: Subject | None = None, against: Subject | None = None, **options: Any
-) -> Estimate:
-    return estimate.estimate(
-        new or subject("You are calm and kind.", 2),
-        against or subject(GOOD, 1),
-        cases,
-        Options(**options),
-        run.storage,
-        Claude(),
-        judge_of=lambda reference: run.judges[reference],
-        report=pytest.fail,
-    )
 
 
 def billed(run: Runner, before: int) -> float:

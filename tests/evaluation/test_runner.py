@@ -12,7 +12,7 @@ from promptctl.evaluation.calls import Calls
 from promptctl.evaluation.results import Subject
 from promptctl.rules import test_verdicts
 from promptctl.rules.test_cases import Assertion
-from tests.evaluation.conftest import BROKEN, GOOD, MODEL, case, rubric, subject
+from tests.evaluation.conftest import BROKEN, GOOD, MODEL, case, estimated, rubric, subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +56,39 @@ def test_a_run_that_is_repeated_makes_no_call(run_cases: RunCases) -> None:
     assert again.new_calls == 0
     assert again.cost == 0
     assert [one[:7] for one in again.cases] == [one[:7] for one in first.cases]
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_cases_with_the_same_input_have_replies_of_their_own(run_cases: RunCases, is_batch: bool) -> None:
+    run = run_cases(pass_every=2)
+    cases = [*(case(1, Assertion("contains", value=text)) for text in ("good", "reply", "e")), case(2)]
+    new = subject(BROKEN, None)
+    expected = estimated(run, cases, new)
+    assert (expected.calls, expected.most_calls) == (2 * (3 * 3 + 3), 2 * (3 * 30 + 30))
+    result = run.run(cases, new, is_batch=is_batch)
+    counts = [(one.baseline_replies, one.new_replies) for one in result.cases]
+    assert (counts[1:3], [one.errors for one in result.cases]) == ([(9, 3)] * 2, [0] * 4)
+    assert counts[0] == (10, 10)
+    # The second stage of the first case gives the others replies too, on the side of the baseline.
+    assert result.new_calls == len(run.storage.replies) == 2 * (1 + 9 * 3 + counts[3][1])
+    stored = run.storage.results[1]
+    for side in ("baseline_ids", "new_ids"):
+        ids = [one for outcome in stored for one in getattr(outcome, side)]
+        assert len(ids) == len(set(ids))
+    again = run.run(cases, new)
+    assert (again.new_calls, again.kept_replies) == (0, result.new_calls - 2 * 6)
+    assert run.storage.results[2] == stored
+
+
+def test_a_baseline_that_needs_more_replies_to_a_shared_request_gets_them(run_cases: RunCases) -> None:
+    run = run_cases()
+    # The baseline ignores the name, so it is sent the same for both cases; the new side is that for the first one.
+    cases = [case(1, values={"name": name}) for name in ("calm", "kind")]
+    result = run.run(
+        cases, subject("You are {name}.", 2), subject("You are calm.", 1, variables={"name": {"default": "?"}})
+    )
+    assert [(one.baseline_replies, one.new_replies) for one in result.cases] == [(3, 3), (3, 3)]
+    assert result.new_calls == 6 + 3
 
 
 def test_a_suspicious_case_gets_the_second_stage(run_cases: RunCases) -> None:
@@ -117,10 +150,14 @@ def test_the_option_repeat_outranks_that_of_a_case(run_cases: RunCases) -> None:
 
 def test_many_repetitions_are_kept_for_the_next_run_too(run_cases: RunCases) -> None:
     run = run_cases()
-    result = run.run([case(1, repeat=45)])
-    assert (result.cases[0].new_replies, result.cases[0].baseline_replies) == (45, 30)
-    again = run.run([case(1, repeat=45)])
-    assert (again.new_calls, again.cases[0].new_replies) == (0, 45)
+    # Two cases with the same input, of which each has as many replies.
+    cases = [case(1, repeat=45), case(1, Assertion("contains", value="reply"), repeat=45)]
+    result = run.run(cases, is_batch=True)
+    assert [(one.new_replies, one.baseline_replies) for one in result.cases] == [(45, 30)] * 2
+    assert estimated(run, cases).calls == 0
+    again = run.run(cases)
+    assert (again.new_calls, [one.new_replies for one in again.cases]) == (0, [45] * 2)
+    assert run.storage.results[2] == run.storage.results[1]
 
 
 def test_the_same_text_makes_no_call_and_needs_no_database(run_cases: RunCases) -> None:

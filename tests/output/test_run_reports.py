@@ -155,7 +155,11 @@ class _Elements(HTMLParser):
 
 def test_the_page_has_the_matrix_and_every_reply_with_its_checks_and_no_script() -> None:
     judged = CheckedReply(
-        reply("Sure."), None, [ReplyFault("cost 0.1", "cost $1", counts=False)], ["llm-rubric (kind): no verdict of a judge is kept"], 0.5
+        reply("Sure."),
+        None,
+        [ReplyFault("cost 0.1", "cost $1", counts=False)],
+        ["llm-rubric (kind): no verdict of a judge is kept"],
+        0.5,
     )
     definition = Case(
         HOSTILE, {"plan": HOSTILE}, ({"role": "user", "content": HOSTILE},), (Assertion("equals", value=HOSTILE),)
