@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import errors
@@ -187,7 +186,7 @@ def parse(answer: Reply, assertion: Assertion) -> Vote | None:
     if the other does not.
     """
     try:
-        document: Any = json.loads(answer.text)
+        document: Any = json.loads(answer.text, object_pairs_hook=_with_each_key_once)
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
@@ -196,12 +195,19 @@ def parse(answer: Reply, assertion: Assertion) -> Vote | None:
     passed, score, reason = fields.get("pass"), fields.get("score"), fields.get("reason")
     if not isinstance(passed, bool) or isinstance(score, bool) or not isinstance(score, (int, float)):
         return None
-    if not isinstance(reason, str) or not math.isfinite(score) or not 0 <= score <= 1:
+    if not isinstance(reason, str) or not 0 <= score <= 1:
         return None
     holds = passed and (assertion.threshold is None or score >= assertion.threshold)
     if assertion.is_negated:
         holds, score = not holds, 1 - score
     return Vote(holds, float(score), reason[:_LONGEST_REASON])
+
+
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a key appears twice")
+    return document
 
 
 def _shown(reply: Reply) -> str:

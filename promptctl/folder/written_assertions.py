@@ -11,7 +11,7 @@ from promptctl.records import Record
 from promptctl.rules import assertions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from promptctl.folder.yaml_values import Report
     from promptctl.rules.test_cases import Assertion
@@ -29,7 +29,8 @@ INSTEAD: Mapping[str, str] = {
     "contextTransform": NO_CODE,
     "config": NO_CODE,
 }
-_EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}", re.DOTALL)
+# How an expression of promptfoo's templates begins, and how it ends.
+_BRACES = {"{{": "}}", "{%": "%}"}
 _RAW = re.compile(r"\A\{% raw %\}(.*)\{% endraw %\}\Z", re.DOTALL)
 _DEEPEST_SCHEMA = 90
 
@@ -123,7 +124,7 @@ def filled(value: object, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         if (raw := _RAW.match(value)) is not None:
             return raw[1]
-        return _EXPRESSION.sub(lambda match: _value_of(match, values), value) if "{" in value else value
+        return _replaced(value, values) if "{" in value else value
     if isinstance(value, list):
         return [filled(item, values) for item in cast("list[object]", value)]
     return value
@@ -131,19 +132,49 @@ def filled(value: object, values: Mapping[str, str]) -> Any:
 
 def unfilled(value: Any) -> Any:
     """Return the value of an assertion as a file must have it so that `parse` returns `value`."""
-    if isinstance(value, str) and _EXPRESSION.search(value):
+    if isinstance(value, str) and next(expressions(value), None) is not None:
         return f"{{% raw %}}{value}{{% endraw %}}"
     if isinstance(value, list):
         return [unfilled(item) for item in cast("list[Any]", value)]
     return value
 
 
-def _value_of(match: re.Match[str], values: Mapping[str, str]) -> str:
-    name = match[1]
+def _replaced(text: str, values: Mapping[str, str]) -> str:
+    parts: list[str] = []
+    position = 0
+    for start, end in expressions(text):
+        parts += text[position:start], _value_of(text[start:end], values)
+        position = end
+    return "".join(parts) + text[position:]
+
+
+def expressions(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each `{{ }}` and each `{% %}` begins and ends, in a time that is proportional to the length."""
+    position = 0
+    starts = {closing: text.find(opening) for opening, closing in _BRACES.items()}
+    while True:
+        found = [(start, closing) for closing, start in starts.items() if start >= 0]
+        if not found:
+            return
+        start, closing = min(found)
+        end = text.find(closing, start + 2)
+        if end < 0:
+            starts[closing] = -1
+            continue
+        position = end + 2
+        yield start, position
+        for opening, other in _BRACES.items():
+            if 0 <= starts[other] < position:
+                starts[other] = text.find(opening, position)
+
+
+def _value_of(expression: str, values: Mapping[str, str]) -> str:
+    """Return the value of `{{name}}`, also with blanks and `-` at its braces. Raises ValueError."""
+    name = expression[2:-2].removeprefix("-").removesuffix("-").strip() if expression.startswith("{{") else None
     if name is None or name not in values:
         reason = "is no variable under vars" if name is not None and name.isidentifier() else "is an expression"
         raise ValueError(
-            f"{quoted(match[0])} {reason}: only a name in {{{{ }}}} is replaced; for the braces themselves, write "
+            f"{quoted(expression)} {reason}: only a name in {{{{ }}}} is replaced; for the braces themselves, write "
             "{% raw %} before the text and {% endraw %} after it"
         )
     return values[name]

@@ -165,11 +165,15 @@ def _check_threshold(kind: str, threshold: object, problems: list[str]) -> None:
         problems.append(f"threshold must be a number from 0 to 1, not {_quoted(threshold)}")
 
 
+# An integer may be larger than each float.
+_LARGEST = 1.7976931348623157e308
+
+
 def _is_number(value: object, least: float = float("-inf"), most: float = float("inf")) -> bool:
     """Whether a value is a finite number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return least <= value <= most and abs(value) < float("inf")
+    return least <= value <= most and abs(value) <= _LARGEST
 
 
 def _scalar_text(value: object) -> str | None:

@@ -70,6 +70,8 @@ def test_calls_of_tools_are_part_of_the_reply() -> None:
         ([NONSENSE, FAIL, FAIL], False),
         ([FAIL, NONSENSE, PASS], None),
         ([NONSENSE, NONSENSE, NONSENSE], None),
+        ([reply('{"reason": "so", "pass": true, "score": 1%s}' % ("0" * 400)), FAIL, FAIL], False),
+        ([reply('{"reason": "so", "pass": false, "pass": true, "score": 1}'), FAIL, FAIL], False),
     ],
 )
 def test_a_failing_verdict_takes_two_votes(answers: list[Reply], passed: bool | None) -> None:

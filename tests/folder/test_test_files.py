@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import time
 from typing import Any
 
@@ -141,6 +142,25 @@ def test_any_text_can_be_written_as_the_value_of_an_assertion(value: str) -> Non
     assert written_assertions.filled(written_assertions.unfilled(value), {}) == value
 
 
+# promptfoo's expressions, as far as they are recognised.
+EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}", re.DOTALL)
+
+
+@given(st.text(st.sampled_from("{}%- ab"), max_size=20))
+def test_expressions_are_found_as_the_pattern_of_their_syntax_finds_them(value: str) -> None:
+    found = [match.span() for match in EXPRESSION.finditer(value)]
+    assert list(written_assertions.expressions(value)) == found
+    values = {match[1]: "x" for match in EXPRESSION.finditer(value) if match[1] is not None}
+    if "{%" not in value:
+        assert written_assertions.filled(value, values) == EXPRESSION.sub("x", value)
+
+
+@pytest.mark.parametrize("part", ["{{ ", "{%", "{{" + " " * 1000, "{{%}} {%"])
+def test_a_long_value_of_braces_is_read_at_once(part: str) -> None:
+    value = part * (1_000_000 // len(part))
+    assert sum(1 for _ in written_assertions.expressions(value)) < 200_000
+
+
 CONVERSATION = """{"messages": [
   {"role": "user", "content": "Hi {a}"},
   {"role": "assistant", "content": "Hello", "version": "support@3", "model": "m"},
@@ -180,6 +200,8 @@ def test_a_conversation_that_cannot_be_read() -> None:
     assert parse_problems("- conversation: a.json") == ["case 1: conversation: a.json: No such file or directory"]
 
 
+# An integer that no float can be.
+HUGE = "1" + "0" * 400
 INVALID: list[tuple[str, str]] = [
     ("", "has no cases: write them under tests, or remove the file"),
     ("# a comment\n", "has no cases: write them under tests, or remove the file"),
@@ -202,6 +224,9 @@ INVALID: list[tuple[str, str]] = [
     ("- {threshold: 1.5}", "case 1: threshold must be a number from 0 to 1, not 1.5"),
     ("- {threshold: !!float '.nan'}", "case 1: threshold must be a number from 0 to 1, not nan"),
     ("- {threshold: .nan}", ":1: .nan is read as infinity or NaN: write \".nan\" in quotes"),
+    (f"- {{threshold: {HUGE}}}", "case 1: threshold must be a number from 0 to 1, not 1000"),
+    (f"- {{assert: [{{contains: a, weight: {HUGE}}}]}}", "case 1: assert 1: weight must be a number from 0, not 1000"),
+    (f"- {{assert: [{{latency: {HUGE}}}]}}", "case 1: assert 1: threshold must be a number from 0, not 1000"),
     ("- {threshold: true}", "case 1: threshold must be a number from 0 to 1, not true"),
     ("- {repeat: 0}", "case 1: repeat must be a number from 1 to 100, not 0"),
     ("- {repeat: 2.5}", "case 1: repeat must be a number from 1 to 100, not 2.5"),
@@ -263,7 +288,7 @@ def test_too_many_cases() -> None:
     assert parse_problems("- {}\n" * 10_001) == ["has more than 10000 cases"]
     values = ", ".join(map(str, range(101)))
     assert parse_problems(f"- vars: {{a: [{values}], b: [{values}]}}") == [
-        "case 1: its values make 10201 cases: at most 10000 are allowed"
+        "case 1: its values make more than 10000 cases"
     ]
 
 
