@@ -46,6 +46,7 @@ class CaseTable:
             len(self._new),
             self._case.group,
             self._case.is_critical,
+            self.errors,
         )
 
     def result(self, verdict: Verdict, index: int, *, is_suspicious: bool) -> CaseResult:

@@ -230,7 +230,6 @@ class _Run:
             self._raise_no_replies()
         self._notes += self._judging.notes
         verdict = self._statistics.judge_run(stages, self._options.margin)
-        verdict = self._with_errors(verdict, every)
         results = [table.result(verdict, index, is_suspicious=index in suspicious) for index, table in enumerate(every)]
         missing = sum(table.errors for table in every)
         self._recorder.end(
@@ -493,21 +492,6 @@ class _Run:
     def _count_kept(self, chosen: Sequence[tuple[Sequence[Reply], Sequence[Reply]]]) -> int:
         ids = {reply.id for sides in chosen for side in sides for reply in side}
         return len(ids - self._recorder.reply_ids)
-
-    def _with_errors(self, verdict: Verdict, tables: Sequence[CaseTable]) -> Verdict:
-        """Return the verdict, which is undecided instead of good while a case has no replies to compare."""
-        empty = 0
-        for index, table in enumerate(tables):
-            counts = table.counts()
-            is_compared = self._baseline is not None and self._baseline.request_hashes[index] is not None
-            empty += not counts.new_replies or (is_compared and not counts.baseline_replies)
-        if empty and verdict.word in ("better", "not worse"):
-            reason = f"{empty} of {len(tables)} cases have no replies to compare, and these may be worse"
-            return Verdict(
-                "undecided", verdict.change, verdict.interval, verdict.p_overall, verdict.broken, verdict.p_of_case,
-                verdict.needed_cases, verdict.needed_repeats, reason,
-            )  # fmt: skip
-        return verdict
 
     def _raise_no_replies(self) -> None:
         if self._options.is_replay:

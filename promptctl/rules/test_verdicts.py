@@ -61,7 +61,8 @@ _MOST_REPEATS = 100
 class Counts(Record):
     """The replies to one case: how many there are, and how many of them pass. Both of a side may be 0.
 
-    Cases of one `group` belong together; None is a group of its own. A critical case must pass every time.
+    Cases of one `group` belong together; None is a group of its own. A critical case must pass every time. `missing` is
+    how many of the new replies that were asked for did not come.
     """
 
     baseline_passes: int
@@ -70,6 +71,7 @@ class Counts(Record):
     new_replies: int
     group: str | None = None
     is_critical: bool = False
+    missing: int = 0
 
 
 class Verdict(Record):
@@ -132,7 +134,8 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
 
     Where cases have groups, the test over all cases counts only if the interval excludes zero as well, because cases of
     a group may change together. A case that has a baseline and no new replies counts as failed in the change, and
-    prevents `better` and `not worse`.
+    prevents `better` and `not worse`. So does a missing reply to a critical case, which might fail. The reason of every
+    verdict but `worse` has how many new replies are missing.
     """
     first, every = stages[0], stages[-1]
     p_of_case = _p_of_cases(stages)
@@ -144,6 +147,8 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
 
     def verdict(word: Word, reason: str, cases: int | None = None, repeats: int | None = None) -> Verdict:
         mean = None if change is None else change.mean
+        if word != "worse" and (missing := sum(counts.missing for counts in every)):
+            reason += f"; {_number(missing, 'new reply')} {'is' if missing == 1 else 'are'} missing"
         return Verdict(word, mean, interval, p_overall, broken, p_of_case, cases, repeats, reason)
 
     if failed := sum(counts.is_critical and counts.new_passes < counts.new_replies for counts in every):
@@ -158,6 +163,8 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
         return verdict("worse", ", and ".join(parts))
     if missing := sum(not counts.new_replies or not counts.baseline_replies for counts in every):
         return verdict("undecided", f"{missing} of {len(every)} cases have no replies to compare")
+    if lacking := sum(counts.is_critical and counts.missing > 0 for counts in every):
+        return verdict("undecided", f"{_number(lacking, 'critical case')} may have failed in a reply that is missing")
     is_up = exact_tests.rise_in_all(_tables(first)) <= ERROR / 2
     if is_up and (not is_together or (interval is not None and interval[0] > 0)):
         return verdict("better", f"the pass rate rose by {_points(change.mean)} over all cases")
@@ -356,7 +363,9 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
 
 
 def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ply") else f"{count} {noun}s"
 
 
 def _points(part: float) -> str:

@@ -203,10 +203,12 @@ def test_a_refusal_and_a_cut_reply_are_judged_as_they_are(run_cases: RunCases, s
 
 
 def test_a_case_without_a_reply_is_an_error_and_the_run_is_not_good(run_cases: RunCases) -> None:
-    result = run_cases(reject_text="question 1").run([case(1), case(2)])
+    run = run_cases(reject_text="question 1")
+    run.statistics = test_verdicts
+    result = run.run([case(1), case(2)])
     assert [(one.new_replies, one.errors) for one in result.cases] == [(0, 3), (3, 0)]
     assert result.verdict.word == "undecided"
-    assert result.verdict.reason == "1 of 2 cases have no replies to compare, and these may be worse"
+    assert result.verdict.reason == "1 of 2 cases have no replies to compare; 3 new replies are missing"
 
 
 def test_a_run_without_any_reply_fails(run_cases: RunCases) -> None:
@@ -272,6 +274,7 @@ def test_costs_of_a_model_without_a_price_are_unknown(run_cases: RunCases) -> No
 
 def test_a_cost_that_is_not_known_counts_neither_as_passed_nor_as_failed(run_cases: RunCases) -> None:
     run = run_cases()
+    run.statistics = test_verdicts
     cheap = Assertion("cost", threshold=1.0)
     cases = [case(1, cheap), case(2), case(3, Assertion("contains", value="never"), cheap)]
     result = run.run(cases, model="house-model")

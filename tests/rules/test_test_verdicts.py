@@ -180,6 +180,18 @@ def test_a_case_without_replies_stays_in_the_denominator_and_prevents_a_good_ver
     assert judge_run([[missing] * 3], MARGIN).reason == "there are no replies to compare"
 
 
+def test_a_critical_case_that_lacks_a_reply_prevents_a_good_verdict() -> None:
+    lacking = Counts(30, 30, 1, 1, None, True, 2)
+    verdict = judge_run([[GOOD] * 30 + [lacking]], MARGIN)
+    reason = "1 critical case may have failed in a reply that is missing; 2 new replies are missing"
+    assert (verdict.word, verdict.reason) == ("undecided", reason)
+    assert judge_run([[Counts(12, 30, 3, 3)] * 20 + [lacking]], MARGIN).word == "undecided"
+    assert judge_run([[Counts(30, 30, 2, 3)] * 20 + [lacking]], MARGIN).word == "worse"
+    # In another case, the missing reply is named with the verdict.
+    verdict = judge_run([[GOOD] * 30 + [Counts(30, 30, 2, 2, None, False, 1)]], MARGIN)
+    assert (verdict.word, verdict.reason) == ("not worse", "a drop of 5 points is excluded; 1 new reply is missing")
+
+
 def test_cases_of_one_group_count_together() -> None:
     drop = [Counts(30, 30, 2, 3)] * 8 + [GOOD] * 16
     assert judge_run([drop], MARGIN).word == "worse"
@@ -216,7 +228,8 @@ def runs(draw: st.DrawFn) -> list[Counts]:
         baseline, new = draw(st.integers(0, 30)), draw(st.integers(0, 5))
         passes, new_passes = draw(st.integers(0, baseline)), draw(st.integers(0, new))
         group, is_critical = draw(st.sampled_from([None, None, "a", "b"])), draw(st.integers(0, 9)) == 0
-        cases.append(Counts(passes, baseline, new_passes, new, group, is_critical))
+        missing = draw(st.sampled_from([0, 0, 0, 1]))
+        cases.append(Counts(passes, baseline, new_passes, new, group, is_critical, missing))
     return cases
 
 
@@ -248,7 +261,7 @@ def test_a_verdict_agrees_with_its_numbers(cases: list[Counts], margin: float) -
         assert needed is None or (needed > 0 and verdict.word == "undecided")
     if verdict.word in ("better", "not worse"):
         assert all(one.baseline_replies and one.new_replies for one in cases)
-        assert not any(one.is_critical and one.new_passes < one.new_replies for one in cases)
+        assert not any(one.is_critical and (one.missing or one.new_passes < one.new_replies) for one in cases)
 
 
 def test_a_thousand_cases_are_judged_in_a_moment() -> None:
