@@ -985,11 +985,17 @@ cross join lateral (
     select t.* from promptctl.test_runs t
     where t.name = v.name and t.sha256 = v.sha256 and t.verdict is not null
       and (t.version = v.version or t.settings_sha256 = sha256(convert_to(v.settings::text, 'UTF8')))
-    order by t.run desc limit 1
+    -- A run of some of the cases does not replace one of all cases that the prompt has now.
+    order by exists (
+        select from promptctl.prompt_cases p
+        where p.name = t.name
+          and not exists (select from promptctl.test_run_cases c where c.run = t.run and c.case_hash = p.hash)
+    ), t.run desc limit 1
 ) r;
 
 comment on view promptctl.version_verdicts is
-    'The last verdict of each version that was tested, also before it was stored: a run of the same text and settings.';
+    'The last verdict of each version that was tested, also before it was stored: a run of the same text and settings. A run '
+    'of all cases that the prompt has now comes before a run of some of them.';
 comment on column promptctl.version_verdicts.run is 'The run, in test_runs. The other columns are from there.';
 comment on column promptctl.version_verdicts.verdict is 'better, not worse, worse or undecided.';
 comment on column promptctl.version_verdicts.against_name is 'The prompt of the baseline; null: there was none.';

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 10
-DIGEST = "6b56f14f00743bd546f673961988cedc20b2ce10f5ffe87658c10be774bebd16"
+DIGEST = "12b928ddb8690b5a4fcb8a323bf3cc3990ecb160c8b6b099a754258365782cf0"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

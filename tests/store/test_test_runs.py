@@ -16,7 +16,7 @@ from promptctl.store import case_lists, test_runs
 from tests.schema.support import rows, run, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
@@ -280,8 +280,8 @@ def test_a_batch_is_open_until_its_replies_are_stored(database: Database) -> Non
 def test_the_last_verdict_of_a_version_counts_also_from_before_it_was_stored(
     database: Database, sql: Connection
 ) -> None:
-    def verdict_of(subject: test_runs.Side, verdict: str) -> int:
-        number = test_runs.begin_run(database, new_run(subject=subject), CASES, author="ada")
+    def verdict_of(subject: test_runs.Side, verdict: str, cases: Sequence[Case] = CASES) -> int:
+        number = test_runs.begin_run(database, new_run(subject=subject), cases, author="ada")
         test_runs.end_run(database, number, outcome(verdict=verdict), [])
         return number
 
@@ -299,6 +299,12 @@ def test_the_last_verdict_of_a_version_counts_also_from_before_it_was_stored(
     assert [tuple(verdict)[:4] for verdict in test_runs.last_verdicts(database, ["greeter"])] == [
         ("greeter", 2, second, "undecided")
     ]
+    # A run of some of the cases does not replace one of all. Where none has all, the latest counts.
+    verdict_of(test_runs.Side("greeter", 2, test_runs.text_hash(NEW), {}), "better", CASES[:1])
+    case_lists.set_cases(database, "greeter", CASES, None, author="ada")
+    assert test_runs.last_verdicts(database, ["greeter"])[0].run == second
+    case_lists.set_cases(database, "greeter", (*CASES, Case.from_document({"message": "new"})), None, author="ada")
+    assert test_runs.last_verdicts(database, ["greeter"])[0].verdict == "better"
     run(sql, "select promptctl.create_version('greeter', 'Be loud.', %s)", [json.dumps(settings)])
     [_, last] = test_runs.last_verdicts(database, ["greeter", "other"])
     assert tuple(last)[:9] == ("greeter", 3, unstored, "better", "greeter", 1, -0.5, -0.75, -0.25)
