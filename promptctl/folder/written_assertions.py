@@ -153,10 +153,10 @@ def expressions(text: str) -> Iterator[tuple[int, int]]:
     position = 0
     starts = {closing: text.find(opening) for opening, closing in _BRACES.items()}
     while True:
-        found = [(start, closing) for closing, start in starts.items() if start >= 0]
-        if not found:
+        next_ones = [(start, closing) for closing, start in starts.items() if start >= 0]
+        if not next_ones:
             return
-        start, closing = min(found)
+        start, closing = min(next_ones)
         end = text.find(closing, start + 2)
         if end < 0:
             starts[closing] = -1

@@ -264,6 +264,9 @@ def test_a_viewer_sees_the_numbers_and_no_reply(
     try:
         ended = viewer("test", "show", "1", "--json", "--html", str(page))
         refused = viewer("test", "support@3", "--json")
+        # A fork's job shows the verdict that stands, without a key and without the right to store a run.
+        sql.execute("select promptctl.grant_access('app', 'reviewer')")
+        replayed = viewer("test", "support@3", "--replay", "--json")
     finally:
         sql.execute("drop owned by app")
     [result] = json.loads(ended.out)["runs"]
@@ -273,6 +276,7 @@ def test_a_viewer_sees_the_numbers_and_no_reply(
     }
     assert "poor reply" not in page.read_text()
     assert check_json_failure(refused, 5)["code"] == "permission_denied"
+    assert (replayed.code, json.loads(replayed.out)["runs"][0]["run"]) == (3, 1)
 
 
 def test_commands_that_begin_with_test_are_completed(promptctl: Promptctl) -> None:
