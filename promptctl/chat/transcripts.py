@@ -24,6 +24,12 @@ class Transcript:
         """Return the messages in the form that Claude gets, without the details of the replies."""
         return [{"role": message["role"], "content": message["content"]} for message in self.messages]
 
+    def variables(self) -> dict[str, str]:
+        """Return the values of the variables with which the last message was sent, which older files do not have."""
+        values = self.messages[-1].get("variables") if self.messages else None
+        pairs = cast("dict[str, object]", values).items() if isinstance(values, dict) else ()
+        return {name: value for name, value in pairs if isinstance(value, str)}
+
     def add(self, message: Content, reply: Content, **details: object) -> None:
         """Add a message and its reply. `details` belong to the reply; those that are None are left out."""
         details = {key: value for key, value in details.items() if value is not None}

@@ -22,6 +22,7 @@ def add_to_transcript(transcript: Transcript, conversation: Conversation, turn: 
         reply["content"],
         prompt=turn.served.name,
         version=turn.served.version,
+        variables=dict(conversation.values) or None,
         model=last.model,
         outcome=last.outcome,
         input_tokens=last.input_tokens,

@@ -10,7 +10,7 @@ from promptctl.folder import test_file_writer, test_files
 from promptctl.folder.yaml_dumper import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from promptctl.folder.test_files import ReadFile
     from promptctl.rules.test_cases import Case
@@ -19,17 +19,23 @@ _TESTS = re.compile(r"tests:\s*(#.*)?")
 _ITEM = re.compile(r"(\s*)- ")
 
 
-def appended(raw: bytes | None, path: str, case: Case, read_file: ReadFile) -> bytes:
+def appended(
+    raw: bytes | None, path: str, case: Case, read_file: ReadFile, others: Collection[str] = frozenset()
+) -> bytes:
     """Return the content of a file with one more case at the end of its list; None is a file that does not exist.
 
-    Raises Failed (`invalid_folder`) for an invalid file, Refused (`case_exists`) for a case that it has, and Refused
-    (`cannot_append`) for a layout in which the end of the list is not found, with the case to paste.
+    `others` has the hashes of the cases of the prompt in other files.
+
+    Raises Failed (`invalid_folder`) for an invalid file, Refused (`case_exists`) for a case that the prompt has, and
+    Refused (`cannot_append`) for a layout in which the end of the list is not found, with the case to paste.
     """
     if raw is None:
+        if case.hash in others:
+            raise _exists(path)
         return ("tests:\n" + _indented(case, "  ")).encode()
     before = _parse(raw, path, read_file)
     if case.hash in [one.hash for one in before]:
-        raise errors.Refused("case_exists", f"{path} has this case already", hint="change its description or its vars")
+        raise _exists(path)
     lines = raw.decode().splitlines(keepends=True)
     place, indent = _end_of_list(lines)
     if lines and not lines[-1].endswith("\n"):
@@ -48,7 +54,18 @@ def appended(raw: bytes | None, path: str, case: Case, read_file: ReadFile) -> b
         )
         failure.others = _indented(case, "").rstrip("\n").split("\n")
         raise failure
+    # The case as it is with the judge, the number of replies and the defaults of the file.
+    if after[-1].hash in others or after[-1].hash in hashes:
+        raise _exists(path)
     return content
+
+
+def _exists(path: str) -> errors.Refused:
+    return errors.Refused(
+        "case_exists",
+        f"the prompt has this case already, so nothing is added to {path}",
+        hint="for another case, change its description or its vars",
+    )
 
 
 def _parse(raw: bytes, path: str, read_file: ReadFile) -> Sequence[Case]:

@@ -93,7 +93,10 @@ def test_a_case_is_added_once(promptctl: Promptctl, home: Path) -> None:
     (home / "chat.json").write_text(json.dumps(CONVERSATION))
     words = ["test", "add", "support", "--from", "chat.json", "--contains", "30 days", "-d", "Returns"]
     ended = promptctl(*words)
-    assert (ended.code, ended.out, ended.err) == (0, 'added "Returns" to prompts/support/tests.yaml\n', "")
+    assert (ended.code, ended.out) == (0, 'added "Returns" to prompts/support/tests.yaml\n')
+    assert ended.err == (
+        "next: promptctl sync prompts --dry-run, because test support runs the cases of the last sync\n"
+    )
     assert (folder / "tests.yaml").read_text() == (
         "tests:\n"
         "  - description: Returns\n"
@@ -123,6 +126,56 @@ def test_a_case_goes_to_the_last_file_of_a_folder_of_tests(promptctl: Promptctl,
     (home / "chat.json").write_text(json.dumps(CONVERSATION))
     assert promptctl("test", "add", "support", "--from", "chat.json", "-q").out == "support\n"
     assert "Can I return it?" in (folder / "b.yaml").read_text()
+
+
+@pytest.mark.parametrize("beginning", ["judge: judges/helpful@3", "repeat: 2", "defaultTest: {assert: [contains: Hi]}"])
+def test_a_case_that_gets_something_from_its_file_is_added_once(beginning: str) -> None:
+    text = f"{beginning}\ntests:\n- message: One\n"
+    once = test_appending.appended(text.encode(), "tests.yaml", NEW, no_file)
+    with pytest.raises(errors.Refused, match="the prompt has this case already"):
+        test_appending.appended(once, "tests.yaml", NEW, no_file)
+
+
+def test_a_case_of_another_file_is_not_added_again(promptctl: Promptctl, home: Path) -> None:
+    folder = home / "prompts" / "support"
+    (folder / "tests").mkdir(parents=True)
+    (folder / "v1.txt").write_text("You are calm.")
+    (home / "chat.json").write_text(json.dumps(CONVERSATION))
+    words = ["test", "add", "support", "--from", "chat.json"]
+    assert promptctl(*words).code == 0
+    (folder / "tests/tests.yaml").rename(folder / "tests/a.yaml")
+    (folder / "tests/b.yaml").write_text("tests:\n  - message: Other\n")
+    assert check_json_failure(promptctl(*words, "--json"), 5)["code"] == "case_exists"
+    assert (folder / "tests/b.yaml").read_text() == "tests:\n  - message: Other\n"
+
+
+def test_a_case_has_the_values_of_the_conversation(
+    promptctl: Promptctl, claude_env: ClaudeEnv, home: Path, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("select promptctl.create_version('greet', 'Greet {name}.', activated => true)")
+    (home / "prompts/greet").mkdir(parents=True)
+    (home / "prompts/greet/v1.txt").write_text("Greet {name}.")
+    chat = promptctl("chat", "greet", "hello", "--var", "name=Ada", "--save", "g.json", env=claude_env("ok"))
+    assert chat.code == 0
+    add = ["test", "add", "greet", "--from", "g.json"]
+    assert json.loads(promptctl(*add, "--json").out)["case"]["vars"] == {"name": "Ada"}
+    replaced = json.loads(promptctl(*add, "--json", "--var", "name=Bo").out)
+    assert replaced["case"]["vars"] == {"name": "Bo"}
+    wrong = check_json_failure(promptctl(*add, "--json", "--var", "nmae=Bo"), 2)
+    assert (wrong["code"], wrong["hint"].endswith("--var name=Bo")) == ("variable_unknown", True)
+
+    # An older file has no values, and a newer version may need others.
+    (home / "old.json").write_text(json.dumps(CONVERSATION))
+    failure = check_json_failure(promptctl("test", "add", "greet", "--from", "old.json", "--json"), 2)
+    assert failure["code"] == "variable_missing"
+    assert failure["hint"] == "promptctl test add greet --from old.json --json --var name=VALUE"
+    (home / "prompts/greet/v2.txt").write_text("Greet.")
+    later = promptctl(*add)
+    assert "name left out: prompts/greet/v2.txt has no such variable" in later.err
+    (home / "prompts/greet/v2.txt").unlink()
+    assert promptctl("test", "add", "gret", "--from", "g.json").err.splitlines() == [
+        'error: "prompts/gret" is not a folder: did you mean greet?', "hint:  promptctl test add greet --from g.json",
+    ]  # fmt: skip
 
 
 def test_wrong_files_are_refused(promptctl: Promptctl, home: Path) -> None:
