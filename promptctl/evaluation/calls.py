@@ -332,6 +332,8 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def failed(sentence: str) -> errors.ClaudeFailed:
-    """Return the error of a run without any reply. `sentence` is the failure of one of its calls."""
-    return errors.ClaudeFailed("no_replies", f"no call returned a reply: {sentence}", hint="run the command again")
+def failed(sentence: str, others: Sequence[str] = ()) -> errors.ClaudeFailed:
+    """Return the error of a run without any reply to judge. `sentence` and `others` say why."""
+    failure = errors.ClaudeFailed("no_replies", f"nothing can be compared: {sentence}", hint="run the command again")
+    failure.others = others
+    return failure

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from promptctl.evaluation.results import CaseResult, FailedCheck
+from promptctl.evaluation.results import NO_VERDICT, CaseResult, FailedCheck
+from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_verdicts import Counts
 from promptctl.store.test_runs import CaseOutcome, Failure
 
@@ -35,6 +37,8 @@ class CaseTable:
         self._judge = judge
         self._old = [(reply, passes) for reply in old if (passes := judging.passes(case, judge, reply)) is not None]
         self._new = [(reply, passes) for reply in new if (passes := judging.passes(case, judge, reply)) is not None]
+        judged = {reply.id for reply, _ in self._new}
+        self._unjudged = [reply for reply in new if reply.id not in judged]
         self.errors = max(0, repeats - len(self._new))
 
     def counts(self) -> Counts:
@@ -92,13 +96,19 @@ class CaseTable:
 
     def _failed_checks(self) -> list[FailedCheck]:
         reasons: dict[int, list[str]] = {}
+        unknown: Counter[int] = Counter()
         for reply, _ in self._new:
             for place, check in enumerate(self._judging.checks(self._case, self._judge, reply)):
                 if check is not None and not check.passed:
                     reasons.setdefault(place, []).append(check.reason)
+        for reply in self._unjudged:
+            for place, check in enumerate(self._judging.checks(self._case, self._judge, reply)):
+                if check is None and self._case.assertions[place].kind == RUBRIC:
+                    unknown[place] += 1
+        failed = [(place, texts[0], len(texts)) for place, texts in reasons.items()]
+        failed += [(place, NO_VERDICT, number) for place, number in unknown.items()]
         return [
-            FailedCheck(self._case.assertions[place].label, reasons[place][0], len(reasons[place]))
-            for place in sorted(reasons)
+            FailedCheck(self._case.assertions[place].label, reason, number) for place, reason, number in sorted(failed)
         ]
 
 

@@ -28,7 +28,8 @@ MOST_JUDGED_AGAIN = MOST_BASELINE
 
 
 class Judging:
-    """The checks of all replies of a run. `calls` is how many calls of judges it took, `errors` why some failed.
+    """The checks of all replies of a run. `calls` is how many calls of judges it took, `errors` why
+    replies of the last stage have no verdict.
 
     `answers` has answers of judges that an earlier run asked for, by the hash of the request. `unknown` has the ids of
     the replies that count neither as passed nor as failed because a time or a cost is not known, by the reason.
@@ -88,7 +89,7 @@ class Judging:
         votings = list({(voting.reply.id, voting.key): voting for voting in votings}.values())
         while opened := [voting for voting in votings if voting.is_open]:
             self._ask(opened)
-        self.errors += [voting.error for voting in votings if voting.judgement is None and voting.error]
+        self.errors = [voting.error for voting in votings if voting.judgement is None and voting.error]
         self._recorder.flush()
 
     def checks(self, case: Case, judge: Judge | None, reply: Reply) -> Sequence[Check | None]:

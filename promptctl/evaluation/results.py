@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from promptctl.rules.test_verdicts import Verdict
 
 __all__ = [
+    "NO_VERDICT",
     "CaseReplies",
     "CaseResult",
     "CheckedReply",
@@ -48,8 +49,15 @@ class Subject(Record):
         return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
+# The reason of a FailedCheck whose replies have no verdict, and therefore neither pass nor fail.
+NO_VERDICT = "no verdict of the judge"
+
+
 class FailedCheck(Record):
-    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number."""
+    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number.
+
+    With the reason NO_VERDICT, the judge gave these replies no verdict.
+    """
 
     label: str
     reason: str
@@ -125,7 +133,8 @@ class RunResult(Record):
     this run cost in US dollars, None if the price of a model is not known; `input_tokens` and `output_tokens` are
     sums over its calls. `seconds` is its duration. `is_stale` is whether kept replies of the baseline came from
     another model than the same name returns now, so that they were made again. `notes` are sentences for a person.
-    `judge` is the reference of the judge, "built-in", or '' if no case has a rubric.
+    `judge` is the reference of the judge, "built-in", or '' if no case has a rubric. `has_failed` is whether calls of
+    Claude failed, so that cases have no replies to compare and the run is undecided; it is False for a stored run.
     """
 
     id: str
@@ -146,6 +155,7 @@ class RunResult(Record):
     notes: Sequence[str]
     margin: float
     judge: str
+    has_failed: bool = False
 
 
 class Estimate(Record):

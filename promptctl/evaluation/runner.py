@@ -20,6 +20,7 @@ from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
 from promptctl.evaluation.case_table import CaseTable
 from promptctl.evaluation.checks import needs_time
+from promptctl.evaluation.failed_calls import FailedCalls
 from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
 from promptctl.evaluation.result_recorder import Recorder
@@ -118,7 +119,7 @@ def execute(
 
     Raises Usage (`invalid_cases`, `invalid_judge`, `latency_in_batch`, `no_cases`) before any call, Refused
     (`limit_too_low`, `price_unknown`), NotFound (`no_kept_replies`), ClaudeFailed
-    if a failure would end every further call or if no call returned a reply, Unreachable if the database cannot be
+    if a failure would end every further call or if no reply can be judged, Unreachable if the database cannot be
     reached when the run begins, and KeyboardInterrupt. The replies that came are stored in any case.
     """
     if not cases:
@@ -161,7 +162,7 @@ class _Run:
         self._budget = Budget(options.max_cost, self._started_at, BATCH_PRICE if options.is_batch else 1.0)
         self._check_prices()
         self._maker: CallMaker | None = None
-        self._failures: dict[str, str] = {}
+        self._failed_calls = FailedCalls()
         self._kept = self._new_calls = 0
         self._is_stale = False
 
@@ -230,6 +231,9 @@ class _Run:
             self._raise_no_replies()
         self._notes += self._judging.notes
         verdict = self._statistics.judge_run(stages, self._options.margin)
+        problems = self._failed_calls.notes(self._judging.errors)
+        self._notes += problems
+        has_failed = bool(problems) and self._may_call and self._has_empty_cases(every)
         results = [table.result(verdict, index, is_suspicious=index in suspicious) for index, table in enumerate(every)]
         missing = sum(table.errors for table in every)
         self._recorder.end(
@@ -255,6 +259,7 @@ class _Run:
             notes=[*self._notes, *self._recorder.notes],
             margin=self._options.margin,
             judge=self._judge_name(),
+            has_failed=has_failed and verdict.word == "undecided",
         )
 
     def _check_cases(self) -> None:
@@ -407,22 +412,24 @@ class _Run:
         # The sides take turns, so that calls that end early leave something to compare.
         for pair in zip_longest(*missing):
             for side, call in zip(sides, pair, strict=True):
-                if call is None or call.request_hash in self._failures:
+                if call is None or call.request_hash in self._failed_calls.sentences:
                     continue
                 if side_of[call.request_hash] is side:
                     pending.append(call)
-        if not pending or self._options.is_replay or self._budget.is_exhausted:
+        if not pending or not self._may_call:
             return
+        replies: Counter[str] = Counter()
 
         def take(reply: Reply) -> None:
             self._new_calls += 1
+            replies[reply.request_hash] += 1
             self._add_fresh(reply)
             self._recorder.add_reply(side_of[reply.request_hash].text_hash, reply)
 
         maker = self._call_maker()
         if isinstance(maker, BatchCalls):
             maker.text_hashes = {one: side.text_hash for one, side in side_of.items()}
-        self._failures.update(maker.make(pending, take, self._report_as(stage)))
+        self._failed_calls.add(pending, replies, maker.make(pending, take, self._report_as(stage)))
         self._recorder.flush()
         for side in sides:
             side.sort(self._recorder.place)
@@ -434,7 +441,7 @@ class _Run:
 
     def _make_judge_calls(self, calls: Sequence[Call], take: Callable[[Reply], None]) -> Mapping[str, str]:
         """Make calls of judges. Return the failures, None of them if no call may be made."""
-        if self._options.is_replay or self._budget.is_exhausted:
+        if not self._may_call:
             sentence = (
                 "it was not asked, for the replies are kept ones" if self._options.is_replay else "the limit ended"
             )
@@ -493,6 +500,15 @@ class _Run:
         ids = {reply.id for sides in chosen for side in sides for reply in side}
         return len(ids - self._recorder.reply_ids)
 
+    def _has_empty_cases(self, tables: Sequence[CaseTable]) -> bool:
+        """Return whether cases have no replies to compare."""
+        for index, table in enumerate(tables):
+            counts = table.counts()
+            is_compared = self._baseline is not None and self._baseline.request_hashes[index] is not None
+            if not counts.new_replies or (is_compared and not counts.baseline_replies):
+                return True
+        return False
+
     def _raise_no_replies(self) -> None:
         if self._options.is_replay:
             raise errors.NotFound(
@@ -504,14 +520,18 @@ class _Run:
             raise errors.Refused(
                 "limit_too_low", "the first call could exceed --max-cost", hint="run the command with --estimate"
             )
-        if self._judging.unknown and not self._failures:
+        if self._judging.unknown and not self._failed_calls.sentences:
             raise errors.Refused(
                 "price_unknown",
                 f"no reply can be checked: {next(iter(self._judging.unknown))}",
                 hint="remove the assertions of type cost, or choose another model with --model",
             )
-        sentences = [*self._failures.values(), *self._judging.errors]
-        raise failed(sentences[0] if sentences else "there are no calls")
+        notes = self._failed_calls.notes(self._judging.errors)
+        raise failed(notes[0] if notes else "there are no calls", notes[1:])
+
+    @property
+    def _may_call(self) -> bool:
+        return not (self._options.is_replay or self._budget.is_exhausted)
 
     def _all_models(self) -> Sequence[str]:
         sides = self._sides()

@@ -81,7 +81,8 @@ def _problem(case: CaseResult) -> str:
     """Return the failure or the error of a case, '' if it has none."""
     passes = f"{test_words.share(case.new_passes, case.new_replies)} replies pass"
     if not case.new_replies:
-        return f'<error type="no reply" message="{case.errors} replies are missing"/>' if case.errors else ""
+        message = _attribute(f"{test_words.counted(case.errors, 'reply')} missing")
+        return f'<error type="{test_words.outcome(case)}" message="{message}"/>' if case.errors else ""
     has_failed = case.new_passes < case.new_replies
     fails = case.verdict == "worse" or (has_failed and (case.case.is_critical or not case.baseline_replies))
     if not fails:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptctl.evaluation.results import NO_VERDICT
 from promptctl.output import stream, table_layout, time_text
 from promptctl.records import Record
 from promptctl.rules import margins
@@ -89,6 +90,8 @@ def outcome(case: CaseResult) -> str:
     if case.verdict is not None:
         return case.verdict
     if not case.new_replies:
+        if any(check.reason == NO_VERDICT for check in case.failed_checks):
+            return NO_VERDICT
         return _MISSING if case.errors else SAME
     if case.case.is_critical and case.new_passes < case.new_replies:
         return "critical, fails"
@@ -205,6 +208,8 @@ def next_step(tested: Tested) -> str:
         return tested.next_command if result.id else ""
     if word == "worse":
         return f"promptctl test show {result.id} --html report.html" if result.id else ""
+    if any(case.errors and not case.new_replies for case in result.cases):
+        return "remove the reason, and run the test again: only the missing calls are made"
     more: list[str] = []
     if result.verdict.needed_cases:
         more.append(f"{result.verdict.needed_cases} more cases")

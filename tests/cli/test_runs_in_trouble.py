@@ -276,11 +276,31 @@ def test_a_judge_that_answers_nonsense_gives_no_verdict(run: Callable[..., Ended
     cases = [json.dumps(case, sort_keys=True, separators=(",", ":")) for case in (rubric, *CASES)]
     sql.execute("select promptctl.set_cases('support', %s::text[], null, 'me')", [cases[:1]])
     failure = check_json_failure(run("support@4", "--json", judge="nonsense"), 7)
-    assert failure["message"] == "no call returned a reply: the judge built-in gave no usable answer"
+    reason = "6 replies have no verdict: the judge built-in gave no usable answer"
+    assert failure["message"] == f"nothing can be compared: {reason}"
     sql.execute("select promptctl.set_cases('support', %s::text[], null, 'me')", [cases])
-    result = result_of(run("support@4", "--json", judge="nonsense"))
+    result = result_of(run("support@4", "--json", judge="nonsense"), 7)
     assert (result["verdict"], result["cases"][0]["errors"]) == ("undecided", 3)
-    assert "1 of 7 cases have no replies to compare" in result["reason"]
+    assert result["cases"][0]["failed"] == [
+        {"check": 'llm-rubric "It is good"', "reason": "no verdict of the judge", "times": 3}
+    ]
+    assert (result["notes"], "1 of 7 cases have no replies to compare" in result["reason"]) == ([reason], True)
+    shown = run("show", str(result["run"]))
+    assert "\t3\tno verdict of the judge\t" in shown.out.splitlines()[0]
+
+
+def test_each_report_says_which_calls_failed_and_why(run: Callable[..., Ended], home: Path) -> None:
+    files = ["--html", "report.html", "--junit", "report.xml"]
+    ended = run("support@4", *files, reject_text="question 1", GITHUB_STEP_SUMMARY=str(home / "summary.md"))
+    assert ended.code == 7
+    reason = "6 replies are missing: Claude rejected the request: max"
+    assert f"support@4 against support@1: {reason}" in ended.err
+    assert "undecided: 1 of 6 cases have no replies to compare" in ended.err
+    for name in ("report.html", "report.xml", "summary.md"):
+        assert reason in (home / name).read_text(), name
+    assert '<error type="no reply" message="3 replies missing"/>' in (home / "report.xml").read_text()
+    # A verdict that the other cases prove stays.
+    assert run("support@3", reject_text="question 1").code == 3
 
 
 def test_two_runs_at_once_are_both_kept_and_share_their_replies(

@@ -213,7 +213,7 @@ def test_a_case_without_a_reply_is_an_error_and_the_run_is_not_good(run_cases: R
 
 def test_a_run_without_any_reply_fails(run_cases: RunCases) -> None:
     run = run_cases("status", status=400)
-    with pytest.raises(errors.ClaudeFailed, match="no call returned a reply: Claude rejected the request") as raised:
+    with pytest.raises(errors.ClaudeFailed, match="Claude rejected the request") as raised:
         run.run([case(1)])
     assert raised.value.code == "no_replies"
     assert run.storage.outcomes[1].failure == "no_replies"

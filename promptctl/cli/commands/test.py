@@ -169,6 +169,8 @@ class _Command:
         words = {tested.result.verdict.word for tested in self._tests}
         if "worse" in words:
             return errors.DIFFERENT
+        if any(tested.result.has_failed for tested in self._tests):
+            return errors.ClaudeFailed.exit_code
         return errors.NOT_DECIDED if strict and "undecided" in words else 0
 
     def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
