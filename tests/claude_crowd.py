@@ -5,7 +5,8 @@ Parameters in the URL:
 - `rate` and `burst`: calls a second that the rate limit admits, and calls at once. Without `rate` there is no limit.
 - `reject_every`: of so many calls one is rejected, by turns with 529 and with 429.
 - `pass_every`: of so many replies to the same text each but one holds the word `good`; 0 for all of them.
-- `alias`: the model that is returned for every call.
+- `alias`: the model that is returned for every call. Two with a comma are returned by turns, or with `moves_after` the
+  second one after so many calls.
 - `stop`: the stop reason of every reply.
 - `judge`: `well` (a reply passes if it holds the last word of the rubric), `badly` (each second answer is wrong),
   `nonsense`.
@@ -70,11 +71,14 @@ class Crowd:
         """Return the reply to a call, with its usage."""
         is_judge = "format" in body.get("output_config", {})
         text = self._judgement(body) if is_judge else self._reply(body)
+        moves_after = self.given.number("moves_after", 0)
+        aliases = self.given.text("alias").split(",")
+        place = int(number > moves_after) if moves_after else number % len(aliases)
         return {
             "id": f"msg_{number:06}",
             "type": "message",
             "role": "assistant",
-            "model": self.given.text("alias") or body["model"],
+            "model": aliases[place % len(aliases)] or body["model"],
             "content": [{"type": "text", "text": text}] if text else [],
             "stop_reason": "end_turn" if is_judge else self.given.text("stop", "end_turn"),
             "stop_sequence": None,

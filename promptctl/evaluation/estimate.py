@@ -11,6 +11,7 @@ from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import timestamp
 from promptctl.evaluation.judge import MOST_CALLS, Judge
 from promptctl.evaluation.results import Estimate, Reply
+from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_replies import BATCH_PRICE
@@ -58,6 +59,10 @@ def estimate(
     most = max([MOST_BASELINE, *((options.repeat or case.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
     for side in sides:
         side.add_kept(storage, most)
+    returned = ReturnedModels()
+    returned.add_kept(sides)
+    for side in sides:
+        returned.drop_others(side)
     # A new text has no replies yet: those of the baseline are about as long.
     outputs = [
         _mean_output([reply for side in sides for reply in side.replies_of(index)]) for index in range(len(cases))

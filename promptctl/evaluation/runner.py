@@ -25,6 +25,7 @@ from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
 from promptctl.evaluation.result_recorder import Recorder
 from promptctl.evaluation.results import CaseResult, ModelNames, Progress, RunResult
+from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.records import Record
 from promptctl.rules.assertions import RUBRIC
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
             ...
 
 
-# After kept replies turn out to be of another model, they are made again. A model that moves during the run moves once.
+# After replies turn out to be of another model than the newest one, they are made again: at most so often.
 _MOST_ROUNDS = 3
 _MOST_PROBLEMS = 10
 
@@ -165,6 +166,8 @@ class _Run:
         self._failed_calls = FailedCalls()
         self._kept = self._new_calls = 0
         self._is_stale = False
+        self._returned = ReturnedModels()
+        self._moves = 0
 
     def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
@@ -212,20 +215,8 @@ class _Run:
     def _evaluate(self, number: int) -> RunResult:
         self._load_kept_replies()
         self._take_open_batches()
-        indexes = range(len(self._cases))
-        first = {index: self._repeat_of(index) for index in indexes}
-        self._make_replies("replies", first)
-        every = self._tables(first)
-        stages = [[table.counts() for table in every]]
-        suspicious: list[int] = []
-        if self._baseline is not None:
-            suspicious = list(self._statistics.suspicious(stages[0]))
-            repeats = dict(first)
-            while more := self._statistics.more_replies(stages):
-                repeats |= {index: repeats[index] + number for index, number in more.items()}
-                self._make_replies("more replies", {index: repeats[index] for index in more})
-                every = self._tables(repeats)
-                stages.append([table.counts() for table in every])
+        self._drop_stale()
+        every, stages, suspicious = self._make_stages(_MOST_ROUNDS)
         self._recorder.flush()
         if not any(table.counts().new_replies for table in every):
             self._raise_no_replies()
@@ -261,6 +252,28 @@ class _Run:
             judge=self._judge_name(),
             has_failed=has_failed and verdict.word == "undecided",
         )
+
+    def _make_stages(self, rounds: int) -> tuple[list[CaseTable], list[list[Counts]], list[int]]:
+        """Make the replies of all stages. Return those of each case, the counts of the stages, and suspicious cases.
+
+        A model that moves in a later stage leaves the other cases without replies to compare. The stages are then made
+        again from the first one on, in at most so many `rounds`.
+        """
+        repeats = {index: self._repeat_of(index) for index in range(len(self._cases))}
+        self._make_replies("replies", repeats)
+        every = self._tables(repeats)
+        stages = [[table.counts() for table in every]]
+        if self._baseline is None:
+            return every, stages, []
+        moves = self._moves
+        while more := self._statistics.more_replies(stages):
+            repeats |= {index: repeats[index] + number for index, number in more.items()}
+            self._make_replies("more replies", {index: repeats[index] for index in more})
+            every = self._tables(repeats)
+            if self._moves != moves and rounds > 1:
+                return self._make_stages(rounds - 1)
+            stages.append([table.counts() for table in every])
+        return every, stages, list(self._statistics.suspicious(stages[0]))
 
     def _check_cases(self) -> None:
         """Raise Usage if a case cannot be run with the new side. Note those that the baseline cannot be called with."""
@@ -341,6 +354,7 @@ class _Run:
         most = max(MOST_BASELINE, *(self._repeat_of(index) + MOST_MORE for index in range(len(self._cases))))
         for side in sides:
             side.add_kept(self._storage, most)
+        self._returned.add_kept(sides)
 
     def _take_open_batches(self) -> None:
         """Take the replies of batches that earlier runs of the prompt began, if this run is resumed."""
@@ -388,7 +402,8 @@ class _Run:
     def _add_fresh(self, reply: Reply) -> None:
         for side in self._sides():
             if side.sends(reply.request_hash):
-                side.add_fresh(reply)
+                self._returned.add(side.model, reply.model)
+                side.add([reply])
 
     def _make_replies(self, stage: Any, repeats: Mapping[int, int]) -> None:
         """Make the calls that are missing for so many replies to each case, on both sides."""
@@ -452,22 +467,20 @@ class _Run:
         return maker.make(calls, take, self._report_as("judge"))
 
     def _drop_stale(self) -> bool:
-        """Drop kept replies of other models than the same name returned in this run. Return whether there were any."""
-        sides = self._sides()
+        """Drop replies of other models than their name returns now, on both sides. Return whether there were any."""
         is_stale = False
-        for side in sides:
-            returned = {model for other in sides if other.model == side.model for model in other.fresh_models}
-            if not returned:
+        for side in self._sides():
+            if not (former := self._returned.drop_others(side)):
                 continue
-            dropped = side.drop_other_models(returned)
-            if dropped:
-                is_stale = True
-                names = " and ".join(sorted(returned))
-                self._notes.append(
-                    f"{side.model} now returns {names}, so {dropped} kept replies of {side.subject.label} from another"
-                    " model are not compared"
-                )
-                self._is_stale = self._is_stale or side is self._baseline
+            is_stale = True
+            note = (
+                f"{side.model} now returns {self._returned.current(side.model)}, so the replies of {side.subject.label}"
+                f" from {' and '.join(former)} are not compared"
+            )
+            if note not in self._notes:
+                self._notes.append(note)
+            self._is_stale = self._is_stale or side is self._baseline
+        self._moves += is_stale
         return is_stale
 
     def _tables(self, repeats: Mapping[int, int]) -> list[CaseTable]:

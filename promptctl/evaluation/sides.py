@@ -29,7 +29,6 @@ class Side:
     `request_hashes` has a hash for each case, None for a case that the text cannot be called with. `replies` has the
     replies by request hash, oldest first. Of k cases that send the same request, the first has the first reply and
     each k-th after it, and so on: a reply that counted for several cases would count several times as evidence.
-    `fresh_models` are the models that Claude returned in this run.
     """
 
     def __init__(self, subject: Subject, cases: Sequence[Case], model: str | None, max_tokens: int | None) -> None:
@@ -50,7 +49,6 @@ class Side:
             self._places.append(earlier[request_hash])
             earlier[request_hash] += 1
         self.replies: dict[str, list[Reply]] = {}
-        self.fresh_models: set[str] = set()
 
     def problems(self, case: Case) -> list[str]:
         """Return why the text cannot be called with a case, as sentences without a subject."""
@@ -100,11 +98,6 @@ class Side:
                 continue
             self.replies.setdefault(reply.request_hash, []).append(reply)
 
-    def add_fresh(self, reply: Reply) -> None:
-        """Add a reply of this run."""
-        self.fresh_models.add(reply.model)
-        self.add([reply])
-
     def sort(self, key: Callable[[Reply], tuple[int, str]]) -> None:
         """Sort the replies to each request."""
         for replies in self.replies.values():
@@ -140,14 +133,12 @@ class Side:
             turn += 1
         return calls
 
-    def drop_other_models(self, models: set[str]) -> int:
-        """Drop the replies of other models than these, and return how many there were."""
-        dropped = 0
+    def drop_other_models(self, model: str) -> list[str]:
+        """Drop the replies of other models than this one, and return these models, sorted."""
+        dropped = {reply.model for replies in self.replies.values() for reply in replies} - {model}
         for request_hash, replies in self.replies.items():
-            kept = [reply for reply in replies if reply.model in models]
-            dropped += len(replies) - len(kept)
-            self.replies[request_hash] = kept
-        return dropped
+            self.replies[request_hash] = [reply for reply in replies if reply.model == model]
+        return sorted(dropped)
 
     def _hash(self, case: Case) -> str | None:
         try:

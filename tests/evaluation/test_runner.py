@@ -181,19 +181,51 @@ def test_a_replay_needs_no_key(run_cases: RunCases, monkeypatch: pytest.MonkeyPa
     assert run.storage.outcomes[3].failure == "no_kept_replies"
 
 
-def test_an_alias_that_moved_makes_the_baseline_stale(run_cases: RunCases) -> None:
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_an_alias_that_moved_makes_the_baseline_stale_in_every_run_after_it(
+    run_cases: RunCases, is_replay: bool
+) -> None:
     run = run_cases(alias="claude-haiku-5-5-20260101")
-    run.run([case(1)])
-    run.serve(alias="claude-haiku-5-5-20261101")
+    run.run([case(1)], repeat=8)
+    run.serve(alias="claude-haiku-5-5-20261101", pass_every=2)
     result = run.run([case(1)], subject("You are very calm.", None))
     assert result.is_stale
     assert result.models.returned == ["claude-haiku-5-5-20261101"]
     assert (result.new_calls, result.cases[0].baseline_replies) == (6, 3)
     [note] = result.notes
     assert note == (
-        "claude-haiku-5-5 now returns claude-haiku-5-5-20261101, so 3 kept replies of support@1 from another model are"
-        " not compared"
+        "claude-haiku-5-5 now returns claude-haiku-5-5-20261101, so the replies of support@1 from"
+        " claude-haiku-5-5-20260101 are not compared"
     )
+    again = run.run([case(1)], subject("You are very calm.", None), is_replay=is_replay)
+    assert (again.new_calls, again.is_stale, again.notes) == (0, True, result.notes)
+    assert (again.verdict, again.cases) == (result.verdict, result.cases)
+    # The text that was tested before has replies of the former model alone.
+    if is_replay:
+        with pytest.raises(errors.NotFound, match="no replies to the cases of support@2 are kept"):
+            run.run([case(1)], is_replay=True)
+    else:
+        assert run.run([case(1)]).new_calls == 3
+
+
+def test_a_model_that_moves_in_a_later_stage_makes_all_stages_again(run_cases: RunCases) -> None:
+    # The first stage of both sides has 18 replies.
+    run = run_cases(alias="claude-haiku-5-5-20260101,claude-haiku-5-5-20261101", moves_after=18)
+    anything = Assertion("contains", value="reply")
+    result = run.run([case(1), case(2, anything), case(3, anything)], subject(BROKEN, None))
+    assert [(one.baseline_replies, one.new_replies, one.errors) for one in result.cases] == [
+        (10, 10, 0), (3, 3, 0), (3, 3, 0),
+    ]  # fmt: skip
+    assert result.models.returned == ["claude-haiku-5-5-20261101"]
+    assert result.verdict.word == "worse"
+    assert result.new_calls == 18 + 2 * (10 + 3 + 3)
+
+
+def test_a_name_that_returns_models_by_turns_ends_the_run(run_cases: RunCases) -> None:
+    result = run_cases(alias="claude-haiku-5-5-20260101,claude-haiku-5-5-20261101").run([case(1), case(2)])
+    assert len(result.models.returned) == 1
+    assert all(0 < one.new_replies <= 3 for one in result.cases)
+    assert 12 < result.new_calls <= 12 * 3
 
 
 @pytest.mark.parametrize("stop", ["refusal", "max_tokens"])
