@@ -6491,6 +6491,27 @@ $$;
 comment on function promptctl.require_open_test_run is
     'The run, locked against its end. Refuses a number that no run has, and a run that has ended.';
 
+create or replace function promptctl.is_erased_text(name text, version integer, sha256 bytea) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when is_erased_text.version is not null then exists (
+            select from promptctl.versions v
+            where v.name = is_erased_text.name and v.version = is_erased_text.version and v.erased_at is not null)
+        else exists (
+            select from promptctl.versions v
+            where v.sha256 = is_erased_text.sha256 and v.erased_at is not null
+              and (is_erased_text.name is null or v.name = is_erased_text.name))
+        and not exists (
+            select from promptctl.versions v
+            where v.sha256 = is_erased_text.sha256 and v.erased_at is null
+              and (is_erased_text.name is null or v.name = is_erased_text.name))
+    end
+$$;
+
+comment on function promptctl.is_erased_text is
+    'Whether a version was erased. Without a version: whether the prompt had the text with this hash and every version of '
+    'it was erased; without a name, of all prompts. Another prompt may still have the text of an erased version.';
+
 create or replace function promptctl.begin_test_run(run jsonb, definitions text[], author text default null)
 returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s'
@@ -6597,10 +6618,11 @@ begin
     end if;
     -- Erasing one of these versions waits, and then deletes the replies. Afterwards none are added.
     perform from promptctl.versions v
-    where v.name = stored.name and v.version = stored.version
-       or v.name = stored.against_name and v.version = stored.against_version
+    where v.name in (stored.name, stored.against_name) and v.sha256 = content_hash
     order by v.name, v.version for share;
-    if exists (select from promptctl.versions v where v.sha256 = content_hash and v.erased_at is not null) then
+    if content_hash = stored.sha256 and promptctl.is_erased_text(stored.name, stored.version, content_hash)
+       or content_hash = stored.against_sha256
+          and promptctl.is_erased_text(stored.against_name, stored.against_version, content_hash) then
         raise exception using errcode = 'restrict_violation', constraint = 'an_erased_text_gets_no_replies',
             message = format('the text that run %s tests was erased', run);
     end if;
@@ -6639,7 +6661,7 @@ begin
     perform promptctl.require_grants('promptctl.record_test_judgements'::regproc);
     -- Erasing a version of the judge waits, and then deletes the judgements. Afterwards none are added.
     perform from promptctl.versions v where v.sha256 = content_hash order by v.name, v.version for share;
-    if exists (select from promptctl.versions v where v.sha256 = content_hash and v.erased_at is not null) then
+    if promptctl.is_erased_text(null, null, content_hash) then
         return 0;
     end if;
     perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
@@ -6694,9 +6716,10 @@ begin
     from jsonb_to_recordset(cases) as n (place integer, failures jsonb)
     cross join jsonb_array_elements(n.failures) with ordinality f (failure, failure_place)
     where jsonb_typeof(n.failures) = 'array'
-      and not exists (
-        select from promptctl.versions v
-        where v.erased_at is not null and v.sha256 in (stored.sha256, stored.against_sha256, stored.judge_sha256));
+      and not promptctl.is_erased_text(stored.name, stored.version, stored.sha256)
+      and (stored.against_name is null
+           or not promptctl.is_erased_text(stored.against_name, stored.against_version, stored.against_sha256))
+      and not promptctl.is_erased_text(null, null, stored.judge_sha256);
     update promptctl.test_runs r
     set ended_at = clock_timestamp(), verdict = outcome ->> 'verdict', failure = promptctl.shorten(outcome ->> 'failure'),
         why = promptctl.shorten(outcome ->> 'why', 2000), change = (outcome ->> 'change')::double precision,

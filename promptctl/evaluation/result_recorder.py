@@ -111,12 +111,17 @@ class Recorder:
     def _store(self, record: Callable[[], object], spool: Callable[[], None]) -> None:
         """Store a result with `record`, or with `spool` from the first failure of the database on.
 
-        Any failure counts, for example of a full disk: what Claude was paid for is never thrown away.
+        Any failure counts, for example of a full disk: what Claude was paid for is never thrown away. But replies to a
+        text that was erased meanwhile are kept nowhere.
         """
         if not self._is_spooling:
             try:
                 record()
             except errors.PromptctlError as problem:
+                if problem.code == "text_erased":
+                    if (note := not_kept(problem)) not in self.notes:
+                        self.notes.append(note)
+                    return
                 self._is_spooling = True
                 reason = problem.message.partition(";")[0]
                 self.notes.append(
@@ -125,3 +130,8 @@ class Recorder:
             else:
                 return
         spool()
+
+
+def not_kept(refusal: errors.PromptctlError) -> str:
+    """Return the note that the database keeps no replies to a text that was erased."""
+    return f"the replies to it are not kept: {refusal.message}"

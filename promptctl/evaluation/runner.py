@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from promptctl import errors
 from promptctl.claude.api import Claude
-from promptctl.evaluation import spooled_results
+from promptctl.evaluation import spool_upload
 from promptctl.evaluation.batches import BatchCalls
 from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
@@ -23,7 +23,7 @@ from promptctl.evaluation.checks import needs_time
 from promptctl.evaluation.failed_calls import FailedCalls
 from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
-from promptctl.evaluation.result_recorder import Recorder
+from promptctl.evaluation.result_recorder import Recorder, not_kept
 from promptctl.evaluation.results import CaseResult, ModelNames, Progress, RunResult
 from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
@@ -172,7 +172,7 @@ class _Run:
     def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
         if options.is_resumed:
-            self._notes += spooled_results.upload(options.directory, self._storage)
+            self._notes += spool_upload.upload(options.directory, self._storage)
         elif (standing := self._standing_result()) is not None:
             return standing
         number = self._storage.begin_run(self._new_run(), self._cases)
@@ -390,7 +390,12 @@ class _Run:
             self._recorder.reply_ids.add(reply.id)
             replies.setdefault(text_hash, []).append(reply)
         for text_hash, group in replies.items():
-            self._storage.record_replies(batch.run, text_hash, group)
+            try:
+                self._storage.record_replies(batch.run, text_hash, group)
+            except errors.Refused as refusal:
+                if refusal.code != "text_erased":
+                    raise
+                self._notes.append(not_kept(refusal))
             # In the order in which a later run gets them.
             for reply in sorted(group, key=lambda one: one.id):
                 self._add_fresh(reply)

@@ -96,6 +96,25 @@ def test_erasing_a_judge_deletes_its_judgements(database: Connection) -> None:
     assert rows(database, COUNTS) == [(2, 0, 0, 1, False)]
 
 
+def test_another_prompt_that_has_an_erased_text_keeps_the_results_of_its_own_runs(database: Connection) -> None:
+    run(database, "select create_version('twin', 'Be kind.', activated => true);"
+                  "select create_version('twins-judge', 'Wait.', activated => true)")  # fmt: skip
+    of_both = RUN.partition("select end_test_run")[0]
+    run(database, of_both.replace("'name', 'greeter', 'version', 1", "'name', 'greeter', 'version', null, 'sha256', "
+                                  "encode(sha256('Be kind.'), 'hex'), 'settings', '{}'::jsonb"))  # fmt: skip
+    run(database, f"{ERASE}; select erase('idle', 1, 'ada', 'a key in it')")
+    assert rows(database, COUNTS) == [(1, 0, 0, 1, True)]
+    run(database, RUN.replace("'name', 'greeter', 'version', 1", "'name', 'twin', 'version', 1"))
+    assert rows(database, COUNTS) == [(3, 3, 1, 2, False)]
+    # The text belongs to the erased prompt too, where the folder still has it.
+    record = (
+        "select record_test_replies((select min(run) from test_runs), encode(sha256('Be kind.'), 'hex'), '[]')",
+        "select record_test_replies((select max(run) from test_runs), encode(sha256('Be kind.'), 'hex'), '[]')",
+    )
+    assert refusal(database, record[0]) == ("23001", "an_erased_text_gets_no_replies")
+    assert refusal(database, record[1]) == ("23001", "a_run_that_ended_never_changes")
+
+
 def test_setting_erased_at_by_plain_sql_erases_like_the_function(database: Connection) -> None:
     run(database, "select set_config('promptctl.reason', 'a key in it', false)")
     run(database, "update versions set erased_at = '2000-01-01' where name = 'greeter' and version = 3")

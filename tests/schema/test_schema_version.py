@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 10
-DIGEST = "12b928ddb8690b5a4fcb8a323bf3cc3990ecb160c8b6b099a754258365782cf0"
+DIGEST = "5f8e0d4560b809cfca1ca4de6f3d360c1fba95ebfec602c96d2ca3088813686c"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
