@@ -54,7 +54,8 @@ def _lines(reference: str, comparison: Comparison, judged: int, different: int) 
     lines = [f"{reference} with people: {_agreement(comparison.with_people)}"]
     if comparison.among_people.units:
         lines.append(f"people with each other: {_agreement(comparison.among_people)}")
-    lines.append(f"{test_words.counted(different, 'verdict')} of {judged} differ from those of most people")
+    verb = "differs from that" if different == 1 else "differ from those"
+    lines.append(f"{test_words.counted(different, 'verdict')} of {judged} {verb} of most people")
     if missing:
         lines.append(f"no usable answer to {missing} of {judged + missing} replies")
     lines.append(f"{test_words.counted(comparison.calls, 'call')}, {test_words.money(comparison.cost)}")
@@ -66,7 +67,7 @@ def _agreement(agreement: Agreement) -> str:
         return "alpha is not known: all labels are equal, or too few replies have two labels"
     text = f"alpha {agreement.alpha:.2f}"
     if agreement.interval is not None:
-        text += f", 95 % interval {agreement.interval[0]:.2f} to {agreement.interval[1]:.2f}"
+        text += f", 95% interval {agreement.interval[0]:.2f} to {agreement.interval[1]:.2f}"
     return f"{text}, {agreement.units} replies"
 
 

@@ -68,7 +68,10 @@ def share(passes: int, replies: int) -> str:
 
 def points(change: float | None) -> str:
     """Return a change of the pass rate in percentage points, `-8.3`, and `-` if it is not known."""
-    return "-" if change is None else f"{change * 100:+.1f}"
+    if change is None:
+        return "-"
+    text = f"{change * 100:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def money(dollars: float | None) -> str:
@@ -122,10 +125,32 @@ def change(result: RunResult) -> str:
     """Return by how much the pass rate changed, with its interval and the margin, '' if that is not known."""
     if result.against is None or result.verdict.change is None:
         return ""
-    sentence = f"change of the pass rate, mean over the cases: {points(result.verdict.change)} percentage points"
+    sentence = (
+        f"change of the pass rate{_counted_replies(result)}, mean over the cases: "
+        f"{points(result.verdict.change)} percentage points"
+    )
     if (interval := result.verdict.interval) is not None:
-        sentence += f", 90% interval {points(interval[0])} to {points(interval[1])}"
+        sentence += f", 90% interval for cases such as these {points(interval[0])} to {points(interval[1])}"
     return f"{sentence}; margin {margins.text('errors', result.margin)}"
+
+
+def _counted_replies(result: RunResult) -> str:
+    """Return which new replies the change counts, '' if it counts all: the later ones are of chosen cases only."""
+    compared = [case for case in result.cases if case.baseline_replies]
+    replies = [case.new_replies for case in compared if case.new_replies]
+    change = result.verdict.change
+    if not replies or change is None:
+        return ""
+    rates = [
+        case.new_passes / max(1, case.new_replies) - case.baseline_passes / case.baseline_replies for case in compared
+    ]
+    if abs(sum(rates) / len(rates) - change) < 1e-9:
+        return ""
+    least = min(replies)
+    # Where all cases have more replies, or numbers of their own, the first ones of each are not known from the result.
+    if least == max(replies) or least == 1 or any(case.case.repeat for case in compared):
+        return " in the first replies to each case"
+    return f" in the first {least} replies to each case"
 
 
 def short_change(result: RunResult) -> str:

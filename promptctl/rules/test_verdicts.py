@@ -158,8 +158,9 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
     is_together = change.groups < len(compared)
     is_down = p_overall <= ERROR / 2 and (not is_together or (interval is not None and interval[1] < 0))
     if broken or is_down:
-        parts = [f"{_number(len(broken), 'case')} became worse"] if broken else []
-        parts += [f"the pass rate fell by {_points(-change.mean)} over all cases"] if is_down else []
+        verb = "is" if len(broken) == 1 else "are"
+        parts = [f"{_number(len(broken), 'case')} {verb} proven worse"] if broken else []
+        parts += ["the test over all cases proves a drop"] if is_down else []
         return verdict("worse", ", and ".join(parts))
     if missing := sum(not counts.new_replies or not counts.baseline_replies for counts in every):
         return verdict("undecided", f"{missing} of {len(every)} cases have no replies to compare")
@@ -167,13 +168,16 @@ def judge_run(stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
         return verdict("undecided", f"{_number(lacking, 'critical case')} may have failed in a reply that is missing")
     is_up = exact_tests.rise_in_all(_tables(first)) <= ERROR / 2
     if is_up and (not is_together or (interval is not None and interval[0] > 0)):
-        return verdict("better", f"the pass rate rose by {_points(change.mean)} over all cases")
+        return verdict("better", "the test over all cases proves a rise")
+    if len(compared) == 1:
+        return verdict("undecided", "one case is too few: add a second one")
     if interval is None:
         return verdict("undecided", "a change over all cases needs two cases that do not belong to one group")
     if interval[0] > -margin:
         return verdict("not worse", f"a drop of {_points(margin)} is excluded")
     cases, repeats = change.needed_cases(margin), change.needed_repeats(margin)
-    return verdict("undecided", f"the pass rate may have fallen by {_points(-interval[0])}", cases, repeats)
+    reason = f"too few replies to exclude a drop of {_points(margin)} (up to {_points(-interval[0])} are possible)"
+    return verdict("undecided", reason, cases, repeats)
 
 
 class _Change:

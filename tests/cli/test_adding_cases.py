@@ -230,7 +230,7 @@ def test_a_judge_is_compared_with_people(promptctl: Promptctl, claude_env: Claud
     ended = promptctl(*words, env=claude_env("crowd"))
     assert ended.out == "fails\tpasses\tIt is good\ta poor reply 4\n"
     assert ended.err.startswith("built-in with people: alpha 0.")
-    assert "1 verdict of 5 differ from those of most people\n" in ended.err
+    assert "1 verdict of 5 differs from that of most people\n" in ended.err
 
 
 def test_a_judge_of_a_prompt_is_asked(

@@ -131,7 +131,7 @@ def test_exact_tests_decide_on_a_run(run_cases: RunCases) -> None:
     cases = [case(1), *(case(number, Assertion("contains", value="reply")) for number in range(2, 21))]
     result = run.run(cases, subject(BROKEN, None))
     assert (result.verdict.word, result.verdict.broken) == ("worse", (0,))
-    assert result.verdict.reason == "1 case became worse"
+    assert result.verdict.reason == "1 case is proven worse"
     assert [one.new_replies for one in result.cases] == [10] + [3] * 19
     assert [one.is_changed for one in result.cases] == [True] + [False] * 19
     equal = run.run(cases[1:], subject(BROKEN, None))

@@ -13,6 +13,7 @@ from promptctl.evaluation.results import ModelNames
 from promptctl.output import stream, test_view, test_words
 from promptctl.records import Record
 from promptctl.rules.test_cases import Case
+from promptctl.rules.test_verdicts import Verdict
 from tests.output.run_examples import BROKEN, NOT_WORSE, SLOWER, UNANSWERED, UNDECIDED, a_run, case, reply, result
 
 if TYPE_CHECKING:
@@ -174,3 +175,18 @@ def test_the_next_step_follows_from_the_verdict() -> None:
     assert test_words.next_step(a_run(*SAME, verdict=UNDECIDED)) == (
         "12 more cases or 6 more replies to each case (--repeat 9) may decide"
     )
+
+
+def test_the_change_says_which_replies_it_counts() -> None:
+    kept = [case(str(place), (4, 5), (2, 2)) for place in range(3)]
+    broken = [case("a", (4, 5), (0, 10)), case("b", (4, 5), (0, 10))]
+    verdict = Verdict("worse", -0.4, (-0.922, 0.122), 0.01, (0, 1), (), None, None, "")
+    assert test_words.change(result(*broken, *kept, verdict=verdict)).startswith(
+        "change of the pass rate in the first 2 replies to each case, mean over the cases: -40.0 percentage points, "
+        "90% interval for cases such as these -92.2 to +12.2; "
+    )
+    assert test_words.change(result(*broken, verdict=verdict)).startswith(
+        "change of the pass rate in the first replies to each case, mean"
+    )
+    same = Verdict("not worse", -0.0001, None, 0.5, (), (), None, None, "")
+    assert "mean over the cases: 0.0 percentage points" in test_words.change(result(case("a"), verdict=same))

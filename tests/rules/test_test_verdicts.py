@@ -64,7 +64,7 @@ def test_a_case_that_still_looks_worse_gets_the_third_stage() -> None:
     assert more_replies(after([first, second, third], *others)) == {}
     verdict = judge_run(after([first, second, third], *others), MARGIN)
     assert (verdict.word, verdict.broken) == ("worse", (0,))
-    assert verdict.reason == "1 case became worse"
+    assert verdict.reason == "1 case is proven worse"
 
 
 def test_a_case_that_is_proven_worse_or_recovers_gets_no_more_replies() -> None:
@@ -136,20 +136,21 @@ def test_twenty_cases_that_always_pass_are_enough_in_a_first_run() -> None:
 
 def test_a_proven_rise_is_better() -> None:
     verdict = judge_run([[Counts(12, 30, 3, 3)] * 20], MARGIN)
-    assert (verdict.word, verdict.reason) == ("better", "the pass rate rose by 60 points over all cases")
+    assert (verdict.word, verdict.reason) == ("better", "the test over all cases proves a rise")
     assert verdict.change == pytest.approx(0.6)
 
 
 def test_a_proven_drop_over_all_cases_is_worse() -> None:
     verdict = judge_run([[Counts(30, 30, 2, 3)] * 10], MARGIN)
     assert (verdict.word, verdict.broken) == ("worse", ())
-    assert verdict.reason == "the pass rate fell by 33.3 points over all cases"
+    assert verdict.reason == "the test over all cases proves a drop"
 
 
 def test_few_cases_are_undecided_and_more_of_them_would_decide() -> None:
     cases = [Counts(15, 30, 2, 3), Counts(20, 30, 2, 3), Counts(29, 30, 2, 3)] * 12
     verdict = judge_run([cases], 0.1)
-    assert (verdict.word, verdict.reason) == ("undecided", "the pass rate may have fallen by 12.2 points")
+    reason = "too few replies to exclude a drop of 10 points (up to 12.2 points are possible)"
+    assert (verdict.word, verdict.reason) == ("undecided", reason)
     assert (verdict.needed_cases, verdict.needed_repeats) == (31, 4)
     assert judge_run([cases + cases[:33]], 0.1).word == "not worse"
     assert judge_run([cases + cases[:27]], 0.1).word == "undecided"
@@ -216,6 +217,7 @@ def test_a_group_makes_the_interval_wider_where_its_cases_change_together() -> N
 
 
 def test_a_single_case_has_no_interval() -> None:
+    assert judge_run([[GOOD]], MARGIN).reason == "one case is too few: add a second one"
     assert judge_run([[GOOD]], MARGIN).interval is None
     assert judge_run(after([Counts(30, 30, 0, 3), Counts(30, 30, 0, 10)]), MARGIN).broken == (0,)
 
