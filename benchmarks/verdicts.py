@@ -27,13 +27,16 @@ from tests.rules.simulated_runs import (
     KEPT_VERDICTS,
     LEAST_FOUND,
     LETTERS,
+    LOOKED_AT,
     MIX,
     MOST_CALLS,
     MOST_FALSE,
     MOST_FALSE_OF_DAYS,
+    MOST_LOOKED_AT,
     MOST_MISSED,
     SCENARIOS,
     simulate,
+    simulate_looks,
 )
 
 TABLE = ROOT / "benchmarks" / "verdicts.json"
@@ -57,9 +60,17 @@ def main() -> int:
     for name, (false, found) in others.items():
         report.add(f"{name}: the same text", false * 100, unit="%")
         report.add(f"{name}: one case from 98% to 2%", found * 100, unit="%")
+    repeated = looks(range(arguments.first, arguments.first + min(arguments.runs, MOST_LOOKED_AT)))
+    report.heading("looks with more replies while a run is undecided")
+    for name, rates in repeated["wrong"].items():
+        for count, rate in enumerate(rates, 1):
+            report.add(f"{name}: {LOOKED_AT[name]} after {count}", rate * 100, unit="%")
     _time(report)
     if arguments.write:
-        table = {"runs": arguments.runs, "first": arguments.first, "scenarios": rows, "simpler rules": others}
+        table = {
+            "runs": arguments.runs, "first": arguments.first, "scenarios": rows, "simpler rules": others,
+            "looks": repeated,
+        }  # fmt: skip
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return report.close()
 
@@ -85,6 +96,15 @@ def summary(name: str, numbers: range) -> dict[str, Any]:
         "calls": round(calls / runs, 3), "interval": round(has / runs, 4), "lower end": round(below / runs, 4),
         "first": first,
     }  # fmt: skip
+
+
+def looks(numbers: range) -> dict[str, Any]:
+    """Return how often a verdict is wrong after each of LOOKS, by scenario."""
+    wrong: dict[str, list[float]] = {}
+    for name, word in LOOKED_AT.items():
+        words = [simulate_looks(name, number) for number in numbers]
+        wrong[name] = [round(sum(one == word for one in look) / len(words), 4) for look in zip(*words, strict=True)]
+    return {"runs": len(numbers), "wrong": wrong}
 
 
 def simpler_rules(runs: int) -> dict[str, tuple[float, float]]:

@@ -8,6 +8,7 @@ from promptctl.evaluation.results import NO_VERDICT
 from promptctl.output import stream, table_layout, time_text
 from promptctl.records import Record
 from promptctl.rules import margins
+from promptctl.rules.test_verdicts import FIRST_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def is_listed(result: RunResult, case: CaseResult) -> bool:
 
 
 def outcome(case: CaseResult) -> str:
-    """Return the result of a case in a word or two. Only `worse` and `better` are proven."""
+    """Return the result of a case in a word or two. Only `worse` is proven."""
     if case.verdict is not None:
         return case.verdict
     if not case.new_replies:
@@ -233,16 +234,19 @@ def next_step(tested: Tested) -> str:
         return tested.next_command if result.id else ""
     if word == "worse":
         return f"promptctl test show {result.id} --html report.html" if result.id else ""
-    if any(case.errors and not case.new_replies for case in result.cases):
+    if any(case.errors and (case.case.is_critical or not case.new_replies) for case in result.cases):
         return "remove the reason, and run the test again: only the missing calls are made"
-    more: list[str] = []
-    if result.verdict.needed_cases:
-        more.append(f"{result.verdict.needed_cases} more cases")
-    if result.verdict.needed_repeats:
-        repeats = min((case.new_replies for case in result.cases if case.new_replies), default=0)
-        repeats += result.verdict.needed_repeats
-        more.append(f"{result.verdict.needed_repeats} more replies to each case (--repeat {repeats})")
-    return f"{' or '.join(more)} may decide" if more else "add cases, or use --repeat for more replies to each case"
+    cases, repeats = result.verdict.needed_cases, result.verdict.needed_repeats
+    answered = [case for case in result.cases if case.new_replies]
+    # Each further look at more replies to the same cases adds to the error of the verdict, so one is proposed.
+    is_repeated = bool(answered) and all(case.new_replies > (case.case.repeat or FIRST_STAGE) for case in answered)
+    if repeats and not is_repeated:
+        number = min((case.new_replies for case in answered), default=0) + repeats
+        once = f"once {repeats} more replies to each case (--repeat {number})"
+        return f"{cases} more cases may decide, or {once}" if cases else f"{once} may decide"
+    if cases:
+        return f"{cases} more cases may decide"
+    return "add cases" if is_repeated else "add cases, or use --repeat once for more replies to each case"
 
 
 def summary_rows(tests: Sequence[Tested]) -> list[list[str | float | None]]:

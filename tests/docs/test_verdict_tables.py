@@ -10,6 +10,7 @@ from typing import Any
 
 from promptctl.rules import test_verdicts
 from tests.conftest import ROOT
+from tests.rules.simulated_runs import LOOKED_AT, LOOKS
 
 PAGE = ROOT / "docs" / "tests.md"
 TABLE: dict[str, Any] = json.loads((ROOT / "benchmarks" / "verdicts.json").read_text(encoding="utf-8"))
@@ -57,6 +58,14 @@ def intervals() -> str:
     return table(["", "outside", "below"], rows)
 
 
+def looks() -> str:
+    rows = [
+        [f"{name}: {LOOKED_AT[name]}", *(percent(rate) for rate in rates)]
+        for name, rates in TABLE["looks"]["wrong"].items()
+    ]
+    return table(["", *map(str, LOOKS)], rows)
+
+
 def simpler_rules() -> str:
     rows = [[name, percent(false), percent(found)] for name, (false, found) in TABLE["simpler rules"].items()]
     return table(["a run fails with", "the same text", "one case from 98% to 2%"], rows)
@@ -64,7 +73,12 @@ def simpler_rules() -> str:
 
 def test_the_tables_of_the_page_have_the_measured_figures() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for mark, rows in (("verdicts", verdicts()), ("intervals", intervals()), ("simpler rules", simpler_rules())):
+    for mark, rows in (
+        ("verdicts", verdicts()),
+        ("intervals", intervals()),
+        ("looks", looks()),
+        ("simpler rules", simpler_rules()),
+    ):
         assert text.count(f"<!-- {mark} -->") == 1
         place = re.compile(rf"(<!-- {mark} -->\n\n)(\|.*?\n\n)?", flags=re.S)
         text = place.sub(lambda match, rows=rows: f"{match[1]}{rows}\n\n", text)
@@ -76,6 +90,13 @@ def test_the_tables_of_the_page_have_the_measured_figures() -> None:
         text,
     )
     assert f"and that of 1.5% is {errors[1]} points" in text
+    highest = max(rate for rates in TABLE["looks"]["wrong"].values() for rate in rates)
+    error = 100 * math.sqrt(highest * (1 - highest) / TABLE["looks"]["runs"])
+    text = re.sub(
+        r"in (\d+) runs of each row, with a standard error of at most [\d.]+ points",
+        f"in {TABLE['looks']['runs']} runs of each row, with a standard error of at most {error:.1f} points",
+        text,
+    )
     keep(text)
 
 

@@ -15,6 +15,7 @@ from promptctl.rules.test_verdicts import (
     DEFAULT_MARGIN,
     FIRST_STAGE,
     MOST_BASELINE,
+    MOST_MORE,
     Counts,
     judge_run,
     more_replies,
@@ -103,6 +104,39 @@ def simulate(scenario: Scenario, number: int) -> Run:
         baseline = candidate
     baseline.begin_day()
     return _run(baseline, _Side(source, rates.new, FIRST_STAGE, scenario.day_spread), rates.groups)
+
+
+def simulate_looks(name: str, number: int) -> list[str]:
+    """Return the word of the last verdict after each of LOOKS, in the run of a scenario with this number.
+
+    A run that is undecided is repeated with more replies to each case in the first stage, which uses those that there
+    are. A look after a verdict has its word.
+    """
+    source = random.Random(f"{name} {number}")
+    rates = SCENARIOS[name].rates(source)
+    baseline = _Side(source, rates.baseline, MOST_BASELINE)
+    replies = [[source.random() < rate for _ in range(LOOKS[-1] + MOST_MORE)] for rate in rates.new]
+    words: list[str] = []
+    for look in LOOKS:
+        if words and words[-1] != "undecided":
+            words.append(words[-1])
+            continue
+        numbers = [look] * len(replies)
+        stages = [_counts_of_first(baseline, replies, numbers, rates.groups)]
+        while more := more_replies(stages):
+            numbers = [number + more.get(index, 0) for index, number in enumerate(numbers)]
+            stages.append(_counts_of_first(baseline, replies, numbers, rates.groups))
+        words.append(judge_run(stages, DEFAULT_MARGIN).word)
+    return words
+
+
+def _counts_of_first(
+    baseline: _Side, replies: Sequence[Sequence[bool]], numbers: Sequence[int], groups: Sequence[str | None]
+) -> list[Counts]:
+    """Return the counts of the first new replies to each case, so many of them."""
+    passes = [sum(of_case[:number]) for of_case, number in zip(replies, numbers, strict=True)]
+    sides = zip(baseline.passes, baseline.replies, passes, numbers, groups, strict=True)
+    return [Counts(*counts) for counts in sides]
 
 
 def _run(baseline: _Side, new: _Side, groups: Sequence[str | None]) -> Run:
@@ -212,6 +246,13 @@ SCENARIOS = {
         Scenario("13 unequal groups that change by up to 20 points", _change_in_groups(UNEQUAL_GROUPS), 0),
     )
 }
+
+# An undecided run may be repeated with so many new replies to each case. In these scenarios, the rate of a
+# wrong verdict after each look is kept with the other rates.
+LOOKS = (3, 6, 10, 15, 20, 30)
+LOOKED_AT = {"same text, 50 cases": "worse", "5 points worse, 50 cases": "not worse"}
+# The most runs that are looked at, because each look takes as long as a run.
+MOST_LOOKED_AT = 2000
 
 # The most that a rate of false `worse` may be, and one of `not worse` where the drop is the margin; the least that each
 # kind of harm must be found; and the most new calls for each case.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from tests.rules.simulated_runs import (
     KEPT_VERDICTS,
     LEAST_FOUND,
     LETTERS,
+    LOOKED_AT,
+    LOOKS,
     MOST_CALLS,
     MOST_FALSE,
     MOST_FALSE_OF_DAYS,
     MOST_MISSED,
     SCENARIOS,
     simulate,
+    simulate_looks,
 )
 
 TABLE: dict[str, Any] = json.loads((ROOT / "benchmarks" / "verdicts.json").read_text(encoding="utf-8"))
@@ -53,6 +57,18 @@ def test_the_kept_rates_meet_their_limits(name: str) -> None:
     if "second release" not in name:
         assert row["interval"] >= 0.88
     assert row["lower end"] >= 0.935
+
+
+def test_each_look_with_more_replies_adds_to_the_rate_of_wrong_verdicts() -> None:
+    assert {name: len(rates) for name, rates in TABLE["looks"]["wrong"].items()} == dict.fromkeys(LOOKED_AT, len(LOOKS))
+    for name, rates in TABLE["looks"]["wrong"].items():
+        words = simulate_looks(name, TABLE["first"])
+        assert len(words) == len(LOOKS)
+        # A verdict stays as it is.
+        assert all(old in ("undecided", new) for old, new in pairwise(words))
+        assert rates == sorted(rates)
+        # One further look costs less than a second run of its own.
+        assert rates[1] < 2 * rates[0]
 
 
 def test_few_runs_of_the_same_text_are_found_worse() -> None:
