@@ -36,7 +36,7 @@ _MAX_COST = p.option("max_cost", "--max-cost", "DOLLARS", "Most that all runs ma
 _REPLAY = p.flag("replay", "--replay", "Use kept replies only. Make no call, and need no API key.")
 _BATCH = p.flag("batch", "--batch", "Make the calls in batches: half the price, within a day.")
 _RESUME = p.flag("resume", "--resume", "First take the replies that an earlier run left in batches and files.")
-_STRICT = p.flag("strict", "--strict", "Exit with 9 if a verdict is undecided.")
+_STRICT = p.flag("strict", "--strict", "Exit with 9 if a verdict is undecided, or what would change has no cases.")
 _ALL_CASES = p.flag("all", "--all", "List the cases that are as before, too.")
 _FORMAT = p.option(
     "format", "--format", "FORMAT", "Format of the answer: text, markdown (for a comment on a pull request) or json."

@@ -64,13 +64,20 @@ def of_reference(database: Database, reference: Reference, against: Reference | 
 
     The active version itself has no baseline, unless `against` names one. Raises NotFound.
     """
-    if reference.version is None:
-        prompt_states.require_prompt(database, reference.name)
-        newest = prompt_lists.version_numbers(database, reference.name, 1)
-        if not newest:
-            raise prompt_states.not_found_error(database, reference)
-        reference = Reference(reference.name, newest[0])
-    subject = version(database, reference)
+    try:
+        if reference.version is None:
+            prompt_states.require_prompt(database, reference.name)
+            newest = prompt_lists.version_numbers(database, reference.name, 1)
+            if not newest:
+                raise prompt_states.not_found_error(database, reference)
+            reference = Reference(reference.name, newest[0])
+        subject = version(database, reference)
+    except errors.NotFound as problem:
+        if (place := _file_here(reference)) is not None:
+            path, folder = place
+            problem.message += f": {path} is not stored yet, and is tested with its folder"
+            problem.hint = f"promptctl test {shlex.quote(folder)}"
+        raise
     active = _active(database, reference.name)
     is_active = active is not None and active.version == subject.version
     baseline = version(database, against) if against is not None else None if is_active else active
@@ -80,10 +87,21 @@ def of_reference(database: Database, reference: Reference, against: Reference | 
     return Target(subject.label, subject, baseline, cases, margin, None, next_command)
 
 
-def of_folder(database: Database, folder: str) -> tuple[list[Target], list[str]]:
+class FolderTargets(Record):
+    """What a folder has to test. `notes` are for a person.
+
+    `untested` has the prompts without cases whose active version a sync would change.
+    """
+
+    targets: Sequence[Target]
+    notes: Sequence[str]
+    untested: Sequence[str]
+
+
+def of_folder(database: Database, folder: str) -> FolderTargets:
     """Return the versions of a folder that a sync would activate, else the newest that it would store, by prompt.
 
-    The second value has notes for a person. Raises Failed and Refused as a sync does.
+    Raises Failed and Refused as a sync does.
     """
     from promptctl.folder.provenance import Checkout
     from promptctl.sync import changes, read, synchronize
@@ -119,6 +137,8 @@ def of_folder(database: Database, folder: str) -> tuple[list[Target], list[str]]
             without.append(name)
         else:
             targets.append(_of_change(database, outcome, candidates[name], cases, command))
+    untested = [name for name in without if candidates[name].kind != changes.NEW]
+    without = [name for name in without if name not in untested]
     if without:
         verb = "has" if len(without) == 1 else "have"
         notes.append(f"{', '.join(without[:5])}{' …' if len(without) > 5 else ''} {verb} no test cases")
@@ -128,7 +148,12 @@ def of_folder(database: Database, folder: str) -> tuple[list[Target], list[str]]
         notes.append(f"a sync would not move {names}, because somebody else did: {command} --dry-run")
     if unchanged := len(prompts) - len(candidates) - len(held):
         notes.append(f"{unchanged} prompt{'' if unchanged == 1 else 's'} unchanged: no call")
-    return targets, notes
+    return FolderTargets(targets, notes, untested)
+
+
+def without_tests(names: Sequence[str]) -> str:
+    """Return the warning about prompts without cases whose active version a sync would change."""
+    return f"the active version of {', '.join(names)} would change without a test: there are no test cases"
 
 
 def version(database: Database, reference: Reference) -> Subject:
@@ -151,6 +176,24 @@ def _of_change(database: Database, outcome: Outcome, change: Change, cases: Case
     subject = Subject(name, None, _hash(content, file.settings), content, file.settings)
     origin = file.origin(outcome.prepared.origins)
     return Target(file.path, subject, against, cases.cases, cases.margin, origin, command)
+
+
+def _file_here(reference: Reference) -> tuple[str, str] | None:
+    """Return the path of a version in a folder of prompts that is near, and the folder; None if it has no such file."""
+    from promptctl.folder import listing, mistakes
+
+    folder = mistakes.near_folder()
+    if folder is None:
+        return None
+    directory = os.path.join(folder, *reference.name.split("/"))
+    try:
+        files = sorted(os.listdir(directory))
+    except OSError:
+        return None
+    for file in files:
+        if (number := listing.number_of(file)) and reference.version in (None, number):
+            return os.path.join(directory, file), os.path.join(folder, "")
+    return None
 
 
 def _file(outcome: Outcome, name: str, number: int) -> FileVersion | None:

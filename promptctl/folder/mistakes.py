@@ -88,6 +88,11 @@ def _missing(folder: str, command: str, *, is_default: bool) -> errors.Failed:
     return _failed(f"the folder {quoted_path} does not exist", f"ls {shlex.quote(existing)}")
 
 
+def near_folder() -> str | None:
+    """Return the relative path of the folder of prompts that the user works with: `prompts` here, or one near it."""
+    return _DEFAULT_FOLDER if os.path.isdir(_DEFAULT_FOLDER) else _similar_folder()
+
+
 def _similar_folder() -> str | None:
     """Return the relative path of a folder of prompts that the user may have meant, None if none is near.
 

@@ -163,6 +163,17 @@ def test_a_folder_without_cases_is_reported(run: Callable[..., Ended], home: Pat
     (folder / "v1.txt").write_text("You are new.")
     ended = run("prompts/", scenario="status", status=500)
     assert (ended.code, ended.err) == (0, "fresh has no test cases\n")
+    assert run("prompts/", "--strict").code == 0
+    (folder / "prompt.yaml").write_text("active: 1\n")
+    warning = "warning: the active version of fresh would change without a test: there are no test cases\n"
+    for words, code in ((["prompts/"], 0), (["prompts/", "--strict"], 9)):
+        ended = run(*words)
+        assert (ended.code, ended.err) == (code, warning)
+    for reference in ("fresh@1", "fresh"):
+        failure = check_json_failure(run(reference, "--json"), 4)
+        assert "prompts/fresh/v1.txt is not stored yet" in failure["message"]
+        assert failure["hint"] == "promptctl test prompts/"
+    assert check_json_failure(run("fresh@2", "--json"), 4)["hint"] != failure["hint"]
 
 
 def test_a_version_without_tests_is_an_error(run: Callable[..., Ended], sql: Connection) -> None:

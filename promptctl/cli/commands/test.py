@@ -78,21 +78,27 @@ def run_cases(
     with run.database(creates=any(isinstance(word, str) for word in words)) as database:
         selected: list[Target] = []
         remarks: list[str] = []
+        untested: list[str] = []
         for word in words:
             if isinstance(word, str):
-                more, notes = test_targets.of_folder(database, word)
-                selected += more
-                remarks += notes
+                of_folder = test_targets.of_folder(database, word)
+                selected += of_folder.targets
+                remarks += of_folder.notes
+                untested += of_folder.untested
             else:
                 selected.append(test_targets.of_reference(database, word, baseline))
         selected = [_selected(target, case) for target in selected]
         for remark in remarks:
             run.note(remark)
+        if untested:
+            warning = test_targets.without_tests(untested)
+            messages.warning(warning)
+            remarks.append(warning)
         command = _Command(run, database, options, form, margin is not None)
         if estimate:
             return command.show_estimates(selected, model or [None])
         command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
-        return command.exit_code(strict=strict)
+        return command.exit_code(strict=strict, is_complete=not untested)
 
 
 class _Command:
@@ -164,14 +170,14 @@ class _Command:
         if failure is not None:
             raise failure
 
-    def exit_code(self, *, strict: bool) -> int:
-        """Return the exit code for the verdicts of all runs."""
+    def exit_code(self, *, strict: bool, is_complete: bool) -> int:
+        """Return the exit code for the verdicts of all runs. What has no cases is undecided."""
         words = {tested.result.verdict.word for tested in self._tests}
         if "worse" in words:
             return errors.DIFFERENT
         if any(tested.result.has_failed for tested in self._tests):
             return errors.ClaudeFailed.exit_code
-        return errors.NOT_DECIDED if strict and "undecided" in words else 0
+        return errors.NOT_DECIDED if strict and ("undecided" in words or not is_complete) else 0
 
     def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
         replies = {
