@@ -72,7 +72,9 @@ class BatchCalls:
                     if result.kind == "errored" and result.error_type not in _OF_THE_REQUEST:
                         again.append(call)
                         failures[call.request_hash] = _sentence(result)
-                    elif (reply := self.reply(batch.id, result, call.case_hash, call.request_hash)) is None:
+                    elif (
+                        reply := self.reply(batch.id, result, call.case_hash, call.request_hash, call.compose())
+                    ) is None:
                         failures[call.request_hash] = _sentence(result)
                         ended += 1
                     else:
@@ -92,7 +94,14 @@ class BatchCalls:
         self._wait(batch_id, lambda counts: report(_counts(counts, 0, sum(counts.values()))))
         yield from message_batches.results(self._claude, batch_id)
 
-    def reply(self, batch_id: str, result: BatchResult, case_hash: str, request_hash: str) -> Reply | None:
+    def reply(
+        self,
+        batch_id: str,
+        result: BatchResult,
+        case_hash: str,
+        request_hash: str,
+        keywords: Mapping[str, Any] | None = None,
+    ) -> Reply | None:
         """Return the reply in the result of a request, and count what it cost; None if it has no reply.
 
         Its id is made of the batch and the request: a process that is killed while it stores the replies of a batch
@@ -105,7 +114,7 @@ class BatchCalls:
         used = TokensUsed(usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0)
         model = str(message.get("model"))
         # A run that makes no batches can take the replies of one.
-        cost = self._budget.cost(model, used, price_part=BATCH_PRICE)
+        cost = self._budget.call_cost(keywords, model, used, usage=message.get("usage"), price_part=BATCH_PRICE)
         self._budget.settle(0.0, cost, used)
         blocks: list[dict[str, Any]] = list(message.get("content") or ())
         return Reply(

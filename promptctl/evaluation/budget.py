@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import errors
 from promptctl.claude import prices
 from promptctl.records import Record
 from promptctl.rules.test_replies import canonical_json
+from promptctl.rules.tokens import count, first_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any
 
     from promptctl.records import Timestamp
 
@@ -62,6 +62,16 @@ class Budget:
                     hint="run the command without --max-cost, or choose another model with --model",
                 )
 
+    def check_requests(self, requests: Iterable[Mapping[str, Any]]) -> None:
+        """Raise Refused (`price_unknown`) if there is a limit and a request names a document or an image to fetch."""
+        if self.most is not None and any(map(has_referenced_media, requests)):
+            raise errors.Refused(
+                "price_unknown",
+                "a document or an image that Claude fetches by a URL or a file_id has an unknown number of tokens, so "
+                "its calls cannot be limited to a cost",
+                hint="run the command without --max-cost, or put the data into the case in base64",
+            )
+
     def cost(
         self, model: str, tokens: TokensUsed, *, writes_for_an_hour: bool = False, price_part: float | None = None
     ) -> float | None:
@@ -76,6 +86,25 @@ class Budget:
             writes_for_an_hour=writes_for_an_hour,
         )  # fmt: skip
         return None if total is None else total * (self._price_part if price_part is None else price_part)
+
+    def call_cost(
+        self,
+        keywords: Mapping[str, Any] | None,
+        model: str,
+        tokens: TokensUsed,
+        *,
+        usage: object = None,
+        price_part: float | None = None,
+    ) -> float | None:
+        """Return what a call with these keywords of `messages.create` cost, None if the model has no known price.
+
+        `usage` is Claude's own record. It says how long what was written to the cache lives, also where the keywords
+        are not known.
+        """
+        details = first_field(usage, "cache_creation")
+        for_an_hour = count(details, "ephemeral_1h_input_tokens")
+        is_hour = bool(for_an_hour) if for_an_hour is not None else '"ttl":"1h"' in canonical_json(keywords)
+        return self.cost(model, tokens, writes_for_an_hour=is_hour, price_part=price_part)
 
     def reserve(self, keywords: Mapping[str, Any]) -> float | None:
         """Reserve the most that a call can cost, and return it. None if that could exceed the limit.
@@ -92,7 +121,12 @@ class Budget:
         return greatest
 
     def greatest_cost(self, keywords: Mapping[str, Any]) -> float | None:
-        """Return the most that a call can cost: a token for each byte of the input, and all of `max_tokens`."""
+        """Return the most that a call can cost: a token for each byte of the input, and all of `max_tokens`.
+
+        None if it is not known: for a model without a price, and for a document or an image that Claude fetches.
+        """
+        if has_referenced_media(keywords):
+            return None
         size = len(canonical_json(keywords).encode("utf-8", "surrogatepass")) + _FRAME_TOKENS
         writes = '"cache_control"' in canonical_json(keywords)
         tokens = TokensUsed(size, int(keywords["max_tokens"]), 0, size if writes else 0)
@@ -108,3 +142,19 @@ class Budget:
             self.spent = self.spent if tokens == (0, 0, 0, 0) else None
         elif self.spent is not None:
             self.spent += cost
+
+
+def has_referenced_media(keywords: Mapping[str, Any]) -> bool:
+    """Return whether a request has a document or an image by its URL or its `file_id`, whose size is not known."""
+    pending: list[Any] = [keywords.get("system"), keywords.get("messages")]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += cast("list[Any]", value)
+        elif isinstance(value, dict):
+            block = cast("dict[str, Any]", value)
+            if block.get("type") in ("url", "file") or "file_id" in block:
+                return True
+            # What a model or a tool was given is data, not blocks.
+            pending += [block.get("content"), block.get("source")]
+    return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.claude.api import OK, Attempt
 from promptctl.evaluation.budget import TokensUsed
-from promptctl.evaluation.limiter import FIRST_WAIT, Limiter
+from promptctl.evaluation.limiter import FIRST_WAIT, LONGEST_WAIT, Limiter
 from promptctl.records import Record
 from promptctl.rules.test_replies import Reply, text_of
 
@@ -34,11 +34,17 @@ MOST_REJECTIONS = 15
 MOST_ATTEMPTS = 4
 # If Claude asks to wait longer than this, the run ends: the user gets the error, with the time to wait.
 LONGEST_RATE_LIMIT_SECONDS = 300.0
+# The same for a rate limit, as long as no other call succeeds.
+MOST_RATE_REJECTIONS = 15
 # After Ctrl-C, calls that run have so long to end, because they are billed in any case.
 GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.1
 _OVERLOAD = ("overloaded_error", "api_error", "timeout_error")
 _PASSING = ("reply_cut", "reply_incomplete", "claude_timed_out", "claude_unreachable")
+# Outcomes with a whole reply.
+_WHOLE = (OK, "reply_refused")
+# Failures of a call that Claude may have begun to answer, and then bills.
+_BEGUN = ("reply_cut", "reply_incomplete", "claude_timed_out")
 # Failures after which the same call may succeed.
 MAY_PASS = (*_OVERLOAD, *_PASSING, "rate_limit_error")
 # A failure that says something about this request alone. After any other one, each further call would fail too.
@@ -69,6 +75,9 @@ class _Job:
         self.call = call
         self.attempts = 0
         self.rejections = 0
+        # How often a rate limit has rejected the call since another call succeeded, and when it did last.
+        self.rate_rejections = 0
+        self.rejected_at = 0.0
         self.reserved = 0.0
         self.keywords: Mapping[str, Any] = {}
         self.attempt: Attempt | None = None
@@ -136,6 +145,7 @@ class _Round:
         self._again: list[tuple[float, int, _Job]] = []
         self._number = 0
         self._ended = self._running = 0
+        self._last_success_at = 0.0
         self._take = take
         self._report = report
         self._reported_at = 0.0
@@ -212,8 +222,9 @@ class _Round:
         if job.problem is not None:
             self._limiter.succeed(now)
             self._give_up(job, job.problem)
-        elif code in (OK, "reply_refused"):
+        elif code in _WHOLE:
             self._limiter.succeed(now)
+            self._last_success_at = now
             self._ended += 1
             self._take(reply_of(attempt, job.call, self._ids, self._cost(attempt)))
         elif code == "rate_limit_error":
@@ -233,12 +244,17 @@ class _Round:
         # For a long wait, the failure has it, because such a call is not repeated elsewhere.
         named = attempt.retry_after_seconds
         wait = failure.wait_seconds if named is None else named
+        job.rate_rejections = 1 if job.rejected_at < self._last_success_at else job.rate_rejections + 1
+        job.rejected_at = now
+        if job.rate_rejections > 1:
+            # Claude may have named a time that is too short, or none.
+            wait = max(wait, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (job.rate_rejections - 2)))
         again_at = self._limiter.reject(now, min(wait, LONGEST_RATE_LIMIT_SECONDS), job.rejections)
         if wait > LONGEST_RATE_LIMIT_SECONDS:
             self._give_up(job, failure)
             return
         failure.wait_seconds = 0.0
-        self._repeat(job, again_at, attempt, is_allowed=True)
+        self._repeat(job, again_at, attempt, is_allowed=job.rate_rejections < MOST_RATE_REJECTIONS)
 
     def _repeat(self, job: _Job, again_at: float, attempt: Attempt, *, is_allowed: bool) -> None:
         if is_allowed and self._fatal is None:
@@ -276,15 +292,18 @@ class _Round:
             self._wait(min(seconds, _REPORT_SECONDS))
 
     def _settle(self, job: _Job, attempt: Attempt) -> None:
-        self._budget.settle(job.reserved, self._cost(attempt), _tokens(attempt))
+        """Count what a call cost. One that Claude began to answer and that was cut may cost all that is reserved."""
+        used = _tokens(attempt)
+        cost = self._cost(attempt)
+        if attempt.outcome not in _WHOLE and (attempt.input_tokens is not None or attempt.outcome in _BEGUN):
+            cost = max(cost or 0.0, job.reserved) if job.reserved else cost
+        self._budget.settle(job.reserved, cost, used)
         job.reserved = 0.0
 
     def _cost(self, attempt: Attempt) -> float | None:
         if attempt.input_tokens is None:
             return None
-        return self._budget.cost(
-            attempt.model, _tokens(attempt), writes_for_an_hour='"ttl": "1h"' in str(attempt.request.get("system"))
-        )
+        return self._budget.call_cost(attempt.request, attempt.model, _tokens(attempt))
 
     def _tell(self, *, is_last: bool = False) -> None:
         now = time.monotonic()

@@ -322,6 +322,12 @@ class _Run:
         sides = self._sides()
         models = [side.model for side in sides] + [judge.model for judge in self._judges if judge is not None]
         self._budget.check_models(dict.fromkeys(models))
+        self._budget.check_requests(
+            side.keywords(case)
+            for side in sides
+            for case, request_hash in zip(self._cases, side.request_hashes, strict=True)
+            if request_hash is not None
+        )
 
     def _new_run(self) -> NewRun:
         judges = {judge.sha256 for judge in self._judges if judge is not None}

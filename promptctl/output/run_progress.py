@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -48,5 +49,5 @@ def line(progress: Progress) -> str:
     if progress.cost is not None:
         parts.append(test_words.money(progress.cost))
     if progress.waiting_seconds > 0:
-        parts.append(f"waiting {progress.waiting_seconds:.0f} s for the rate limit")
+        parts.append(f"waiting {math.ceil(progress.waiting_seconds)} s for the rate limit")
     return ", ".join(parts)

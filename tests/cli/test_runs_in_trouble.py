@@ -268,6 +268,15 @@ def test_unknown_prices_and_models_are_reported(run: Callable[..., Ended], claud
     assert "error: Claude does not have the model: model: claude-nope\n" in failed.err
 
 
+def test_no_other_run_begins_after_one_with_an_unknown_price(run: Callable[..., Ended], claude: ClaudeServer) -> None:
+    before = len(claude.requests)
+    models = ["--model", "claude-haiku-5-5", "--model", "claude-sonnet-5-5"]
+    ended = run("support@4", *models, "--max-cost", "1", alias="house-model")
+    assert ended.code == 5, ended
+    assert "error: the cost of the run of support@4" in ended.err
+    assert {one.body["model"] for one in claude.requests[before:]} == {"claude-haiku-5-5"}
+
+
 def test_a_judge_that_answers_nonsense_gives_no_verdict(run: Callable[..., Ended], sql: Connection) -> None:
     rubric = {
         "messages": [{"role": "user", "content": "question 9"}],

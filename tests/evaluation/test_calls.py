@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import errors
+from promptctl.claude import refusals
 from promptctl.claude.api import Claude
 from promptctl.evaluation import calls as evaluation_calls
-from promptctl.evaluation.budget import Budget
+from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import Call, Calls, Counts
 from promptctl.rules.test_replies import Reply, hash_of_request
 from promptctl.rules.use_ids import UseIds
@@ -151,6 +152,66 @@ def test_the_cost_of_all_calls_never_exceeds_the_limit(open_maker: Callable[...,
     # Another call could exceed the limit.
     assert limit - greatest < spent <= limit
     assert 0 < len(maker.replies) < 50
+
+
+def test_a_reply_that_is_cut_counts_with_all_that_it_could_cost(
+    open_maker: Callable[..., Maker], claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_calls, "FIRST_WAIT", 0.01)
+    greatest = open_maker().budget.greatest_cost(call(0).compose())
+    assert greatest is not None
+    before = len(claude.requests)
+    maker = open_maker("cut", after=400, most_cost=3.5 * greatest)
+    maker.make([call(number) for number in range(3)])
+    assert len(claude.requests) - before == 3
+    assert maker.budget.is_exhausted
+    assert maker.budget.spent == pytest.approx(3 * greatest)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"retry_after": 0}, {"retry_after": "soon"}])
+def test_a_rate_limit_that_lets_no_call_pass_ends_the_calls(
+    open_maker: Callable[..., Maker],
+    claude: ClaudeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, object],
+) -> None:
+    monkeypatch.setattr(evaluation_calls, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(evaluation_calls, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(evaluation_calls, "MOST_RATE_REJECTIONS", 3)
+    monkeypatch.setattr(refusals, "_DEFAULT_WAIT_SECONDS", 0.01)
+    before = len(claude.requests)
+    maker = open_maker("status", status=429, **parameters)
+    with pytest.raises(errors.ClaudeFailed, match="rate limit") as raised:
+        maker.make([call(number) for number in range(36)])
+    assert raised.value.code == "rate_limit_error"
+    assert len(claude.requests) - before <= 3 * 8
+
+
+def test_the_cache_of_an_hour_has_its_price_whoever_says_so() -> None:
+    budget = Budget(None, "2026-11-30T00:00:00Z")
+    tokens = TokensUsed(1000, 10, 0, 1000)
+    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    usages: list[Any] = [{}, {"cache_creation": {"ephemeral_1h_input_tokens": 1000}}]
+    written = [budget.call_cost(keywords, MODEL, tokens, usage=usage)
+               for keywords, usage in (({"system": [block]}, usages[0]), (None, usages[1]))]  # fmt: skip
+    usual = budget.call_cost({"system": '"ttl":"1h"'}, MODEL, tokens)
+    assert usual is not None
+    assert written == [budget.cost(MODEL, tokens, writes_for_an_hour=True)] * 2
+    assert written[0] is not None
+    assert written[0] > usual
+
+
+@pytest.mark.parametrize("source", [{"type": "url", "url": "https://x/y.pdf"}, {"type": "file", "file_id": "file_1"}])
+def test_a_document_that_claude_fetches_cannot_be_limited(source: dict[str, str]) -> None:
+    inner = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "document", "source": source}]}
+    request: dict[str, Any] = {**call(1).compose(), "messages": [{"role": "user", "content": [inner]}]}
+    budget = Budget(1.0, "2026-11-30T00:00:00Z")
+    assert budget.greatest_cost(request) is None
+    with pytest.raises(errors.Refused, match="unknown number of tokens") as raised:
+        budget.check_requests([call(1).compose(), request])
+    assert raised.value.code == "price_unknown"
+    budget.check_requests([call(1).compose()])
+    Budget(None, "2026-11-30T00:00:00Z").check_requests([request])
 
 
 def test_an_unknown_price_cannot_be_limited(open_maker: Callable[..., Maker]) -> None:

@@ -217,6 +217,13 @@ class _Command:
         max_cost = options.max_cost
         if max_cost is not None:
             # All runs share the limit.
+            for tested in self._tests:
+                if tested.result.cost is None:
+                    raise errors.Refused(
+                        "price_unknown",
+                        f"the cost of the run of {tested.title} is not known, so no other run begins with --max-cost",
+                        hint="run the command for each model or prompt alone, or without --max-cost",
+                    )
             max_cost = max(0.0, max_cost - sum(tested.result.cost or 0.0 for tested in self._tests))
         return runner.Options(
             model, options.max_tokens, margin, options.repeat, options.is_replay, options.is_batch, options.is_resumed,
