@@ -80,6 +80,11 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def readable_blocks(blocks: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the content blocks among these values: any program may store replies, with any JSON in their blocks."""
+    return [block for block in blocks if isinstance(block, dict)]
+
+
 def text_of(blocks: Sequence[Mapping[str, Any]]) -> str:
     """Return the texts of the content blocks of a reply, joined; '' if it has none."""
     return "".join(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from promptctl import errors
 from promptctl.records import Record
 from promptctl.rules.test_cases import Case
-from promptctl.rules.test_replies import Judgement, Reply, text_of
+from promptctl.rules.test_replies import Judgement, Reply, readable_blocks, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -441,7 +441,8 @@ def last_verdicts(database: Database, names: Sequence[str]) -> list[VersionVerdi
 
 
 def _reply(row: Sequence[Any]) -> Reply:
-    case_hash, request_hash, model, blocks, *rest = row
+    case_hash, request_hash, model, stored, *rest = row
+    blocks = readable_blocks(stored)
     fields: list[Any] = [case_hash, request_hash, model, blocks, text_of(blocks), *rest]
     return Reply(*fields, failure_code=None)
 

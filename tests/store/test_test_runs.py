@@ -236,6 +236,15 @@ def test_a_reply_keeps_its_text_except_what_postgresql_cannot_store(database: Da
         assert (kept.stop_reason, kept.input_tokens, kept.cost, kept.response_ms) == (None, None, None, None)
 
 
+def test_values_among_the_blocks_that_another_program_stored_are_left_out(database: Database) -> None:
+    number = test_runs.begin_run(database, new_run(), CASES, author="ada")
+    odd: Any = [5, None, {"type": "text", "text": 7}, {"type": "text", "text": "Hi."}]
+    sent = reply(HASHES[1], blocks=odd)
+    test_runs.record_replies(database, number, test_runs.text_hash(NEW), [sent])
+    [kept] = test_runs.read_replies(database, [sent.id])
+    assert (kept.text, kept.blocks) == ("Hi.", odd[2:])
+
+
 def test_replies_are_to_a_text_of_the_run_and_not_too_large(database: Database) -> None:
     number = test_runs.begin_run(database, new_run(), CASES, author="ada")
     with pytest.raises(errors.Refused, match="does not test a text with this hash") as refused:
