@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "sk-ant-test-0123456789abcdef"
+# Nothing listens at this port.
+_OTHER_HOST = "http://127.0.0.1:9/other"
 
 
 @dataclass
@@ -277,13 +279,17 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             else:
                 batch = found
+        if action == "results" and batch.way == "moved":
+            self._whole(307, "text/plain", "", {"location": _OTHER_HOST})
+            return
         if action == "results":
             self._whole(200, "application/x-jsonl", batch.results())
             return
         if action == "cancel":
             batch.cancel()
-        url = f"http://{self.headers['host']}{self.base}/v1/messages/batches/{batch.id}/results"
-        self._whole(200, "application/json", json.dumps(batch.document(url, is_poll=bool(batch_id) and not action)))
+        # A client that follows this address gives the API key to another host.
+        document = batch.document(_OTHER_HOST, is_poll=bool(batch_id) and not action)
+        self._whole(200, "application/json", json.dumps(document))
 
     def _status(self, scenario: str, given: scenarios.Parameters) -> None:
         status = 401 if scenario == "leak" else given.number("status", 500)

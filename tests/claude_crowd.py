@@ -14,7 +14,10 @@ Parameters in the URL:
 - `reject_text`: a call that has this text is rejected as invalid.
 - `rejected_batches`: how many attempts to create a batch are rejected with 429, from the first one on.
 - `polls`: how often a batch is in progress before it ends.
-- `errored`, `expired`, `canceled`: the number of requests of batches that end so, from the first one on.
+- `errored`, `expired`, `canceled`, `paused`: the number of requests of batches that end so, from the first one on.
+- `results`: `twice` (each line), `short` (the first answer lacks two lines, and its last line is cut), `odd`
+  (a part of the replies and of the errors has another form, and so have the counts), `moved` (a redirect to another
+  host).
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ class Crowd:
         self._by_text: Counter[str] = Counter()
         self.creations = 0
         # How the first requests of batches end.
-        self.kinds = [kind for kind in ("errored", "expired", "canceled") for _ in range(given.number(kind, 0))]
+        self.kinds = [
+            kind for kind in ("errored", "expired", "canceled", "paused") for _ in range(given.number(kind, 0))
+        ]
 
     def admit(self, now: float) -> tuple[int, float | None]:
         """Return the status for a call at a time in seconds, and the `retry-after` of a rejection by the rate limit."""
@@ -121,6 +126,7 @@ class Batch:
         self.polls = crowd.given.number("polls", 1)
         self.is_canceled = False
         self.usages: list[dict[str, int]] = []
+        self.way = crowd.given.text("results")
         self._crowd = crowd
         self._lines: list[str] | None = None
 
@@ -139,6 +145,8 @@ class Batch:
             counts |= Counter(json.loads(line)["result"]["type"] for line in self._results())
         else:
             counts["processing"] = len(self.requests)
+        if self.way == "odd":
+            counts |= {"processing": "x", "succeeded": None}
         return {
             "id": self.id,
             "type": "message_batch",
@@ -154,7 +162,16 @@ class Batch:
 
     def results(self) -> str:
         """Return a line of JSON for each request, in another order than that of the requests."""
-        return "".join(f"{line}\n" for line in reversed(self._results()))
+        lines = list(reversed(self._results()))
+        if self.way == "odd":
+            lines = [json.dumps(_odd(json.loads(line), place)) for place, line in enumerate(lines)]
+        if self.way == "twice":
+            lines *= 2
+        if self.way == "short":
+            self.way = ""
+            unknown = json.dumps({"custom_id": "unknown", "result": {"type": "expired"}})
+            return "".join(f"{line}\n" for line in ["7", unknown, *lines[2:]])[:-20]
+        return "".join(f"{line}\n" for line in lines)
 
     def _results(self) -> list[str]:
         if self._lines is None:
@@ -181,3 +198,13 @@ class Batch:
         message = self._crowd.message(params, self._crowd.count())
         self.usages.append(message["usage"])
         return {"type": kind, "message": message}
+
+
+def _odd(line: dict[str, Any], place: int) -> dict[str, Any]:
+    """Return the result of a request in another form than that of Claude, by its place; every seventh as it is."""
+    ways: list[dict[str, Any]] = [
+        {"message": line["result"].get("message", {}) | {"content": content}}
+        for content in ([5], "abc", [{"type": "text", "text": 7}])
+    ]
+    ways += [{"message": "abc"}, {"type": "errored", "error": "x"}, {"type": 5}, {}]
+    return line | {"result": line["result"] | ways[place % len(ways)]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import itertools
 import time
+import weakref
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from promptctl import errors
@@ -227,6 +228,7 @@ class Claude:
             import anthropic
 
             settings = self._settings
+            http_client = anthropic.DefaultHttpxClient(event_hooks={"response": [network.refuse_other_origin]})
             client: Any = anthropic.Anthropic(
                 # If both are None, the SDK looks for a profile.
                 api_key=settings.api_key,
@@ -235,7 +237,10 @@ class Claude:
                 # The SDK would sleep, without a message, for as long as the server asks.
                 max_retries=0,
                 timeout=anthropic.Timeout(self._silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+                http_client=http_client,
             )
+            # The SDK closes only a client for HTTP that it has made itself.
+            weakref.finalize(client, http_client.close).atexit = False
             _warm_up()
             if client.api_key is None and client.auth_token is None and client.credentials is None:
                 self._problem = claude_settings.no_key()

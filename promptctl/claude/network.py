@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from promptctl import errors
+
+if TYPE_CHECKING:
+    import httpx2
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _HIGHEST_PORT = 65535
@@ -26,6 +30,19 @@ def check_environment() -> None:
                 hint = f"list hosts and addresses in {name}, without brackets or networks"
                 raise invalid(name, "has an entry that is neither a host nor an address", hint)
     _check_certificates()
+
+
+def refuse_other_origin(response: httpx2.Response) -> None:
+    """Raise an error of the transport for a redirect to another host, port or scheme, which would get the API key."""
+    if not response.has_redirect_location:
+        return
+    import httpx2
+
+    old = response.request.url
+    new = old.join(response.headers["location"])
+    if (new.scheme, new.host, new.port) != (old.scheme, old.host, old.port):
+        message = f"it redirects to {new.scheme}://{new.netloc.decode()}, and only ANTHROPIC_BASE_URL gets the API key"
+        raise httpx2.UnsupportedProtocol(message, request=response.request)
 
 
 def invalid(name: str, problem: str, hint: str) -> errors.ClaudeFailed:

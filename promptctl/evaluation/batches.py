@@ -53,7 +53,8 @@ class BatchCalls:
     ) -> Mapping[str, str]:
         """Make the calls, and pass each reply to `take`. Return the calls that failed: the sentence, by request hash.
 
-        Raises ClaudeFailed, and KeyboardInterrupt: the batch is then processed all the same, and `collect` takes it.
+        Raises ClaudeFailed, also if results of a batch are missing, and KeyboardInterrupt: the batch is then processed
+        all the same and stays open, and `collect` takes it.
         """
         failures: dict[str, str] = {}
         pending = list(calls)
@@ -66,7 +67,7 @@ class BatchCalls:
                 self._recorder.record_batch(batch.id, self._document(by_id))
                 self._wait(batch.id, lambda counts, ended=ended: report(_counts(counts, ended, len(calls))))
                 for result in message_batches.results(self._claude, batch.id):
-                    call = by_id.get(result.custom_id)
+                    call = by_id.pop(result.custom_id, None)
                     if call is None:
                         continue
                     if result.kind == "errored" and result.error_type not in _OF_THE_REQUEST:
@@ -80,6 +81,8 @@ class BatchCalls:
                     else:
                         take(reply)
                         ended += 1
+                if by_id:
+                    raise _incomplete(batch.id, len(by_id), len(group))
                 self._recorder.end_batch(batch.id)
             if not again or repetition == MOST_REPETITIONS:
                 break
@@ -211,7 +214,20 @@ def _counts(counts: Mapping[str, int], ended: int, total: int) -> Counts:
     return Counts(ended + sum(counts.values()) - processing, total, processing, 0.0)
 
 
+def _incomplete(batch_id: str, missing: int, total: int) -> errors.ClaudeFailed:
+    return errors.ClaudeFailed(
+        "reply_incomplete",
+        f"the results of the batch {batch_id} lack {missing} of {total} calls",
+        hint="run the same command with --resume, which takes the rest",
+    )
+
+
 def _sentence(result: BatchResult) -> str:
     if result.kind == "errored":
         return f"Claude rejected the request: {result.error_message}"
-    return {"expired": "the batch expired before the call was made"}.get(result.kind, "the batch was cancelled")
+    sentences = {
+        "expired": "the batch expired before the call was made",
+        "canceled": "the batch was cancelled",
+        message_batches.INVALID: "the reply is not in the format of Claude's API",
+    }
+    return sentences.get(result.kind, f"Claude returned a result of an unknown kind: {result.kind[:100]}")

@@ -29,6 +29,8 @@ class Recorder:
         self.run = run
         self.notes: list[str] = []
         self.reply_ids: set[str] = set()
+        # The batches of this run whose replies are still to come.
+        self.open_batches: set[str] = set()
         # The number of the write that stores a reply, from 1, by the id of the reply.
         self._writes: dict[str, int] = {}
         self._next_write = 1
@@ -86,6 +88,7 @@ class Recorder:
 
     def record_batch(self, batch_id: str, requests: Mapping[str, Any]) -> None:
         """Store the id of a batch of messages, and what its replies need."""
+        self.open_batches.add(batch_id)
         self._store(
             lambda: self._storage.record_batch(self.run, batch_id, requests),
             lambda: self._spool.add_batch(batch_id, requests),
@@ -94,6 +97,7 @@ class Recorder:
     def end_batch(self, batch_id: str) -> None:
         """Mark a batch as ended, after its replies were stored."""
         self.flush()
+        self.open_batches.discard(batch_id)
         self._store(lambda: self._storage.end_batch(batch_id), lambda: self._spool.add_batch_end(batch_id))
 
     def _store_replies(self, text_hash: str, replies: Sequence[Reply]) -> None:

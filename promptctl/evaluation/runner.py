@@ -183,8 +183,8 @@ class _Run:
         except (errors.PromptctlError, KeyboardInterrupt) as problem:
             try:
                 self._recorder.flush()
-                # A run with a batch stays open, because its replies are still to come.
-                if not (isinstance(problem, KeyboardInterrupt) and options.is_batch):
+                # A run that has ended takes no more replies, and those of the batch are still to come.
+                if not self._recorder.open_batches:
                     code = getattr(problem, "code", "interrupted")
                     self._recorder.end(self._outcome(None, code, (), 0), ())
             finally:
@@ -383,8 +383,10 @@ class _Run:
     def _take_batch(self, maker: BatchCalls, batch: OpenBatch) -> None:
         """Wait for a batch of an earlier run and take its replies, except for those that the run has stored."""
         replies: dict[str, list[Reply]] = {}
+        missing = set(batch.requests)
         kept = {reply.id for side in self._sides() for group in side.replies.values() for reply in group}
         for result in maker.collect(batch.id, self._report_as("batch")):
+            missing.discard(result.custom_id)
             case_hash, request_hash, text_hash = batch.requests.get(result.custom_id, ("", "", ""))
             reply = maker.reply(batch.id, result, case_hash, request_hash) if request_hash else None
             if reply is None or reply.id in kept:
@@ -405,6 +407,12 @@ class _Run:
             # In the order in which a later run gets them.
             for reply in sorted(group, key=lambda one: one.id):
                 self._add_fresh(reply)
+        if missing:
+            self._notes.append(
+                f"the results of the batch {batch.id} lack {len(missing)} of {len(batch.requests)} calls: use --resume"
+                " later to take them"
+            )
+            return
         self._storage.end_batch(batch.id)
 
     def _sides(self) -> list[Side]:

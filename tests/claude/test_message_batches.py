@@ -58,6 +58,26 @@ def test_a_batch_ends_and_has_a_result_for_each_request(open_client: Open) -> No
     assert (results[3].error_type, results[3].error_message) == ("api_error", "it failed")
 
 
+def test_no_other_host_gets_the_key(open_client: Open) -> None:
+    # The API names an address for the results that nobody listens at, in every test of batches.
+    client = open_client(results="moved", polls=0, test="moved")
+    created = message_batches.create(client, REQUESTS)
+    with pytest.raises(
+        errors.ClaudeFailed, match=r"it redirects to http://127.0.0.1:9, and only ANTHROPIC_BASE_URL gets"
+    ):
+        list(message_batches.results(client, created.id))
+
+
+def test_results_and_counts_in_another_form_are_told_apart(open_client: Open) -> None:
+    client = open_client(results="odd", polls=0, paused=1, test="odd")
+    requests = {f"{name}-{number}": body for name, body in REQUESTS.items() for number in range(2)}
+    created = message_batches.create(client, requests)
+    assert dict(created.counts) == {"errored": 0, "canceled": 0, "expired": 0, "paused": 1}
+    results = list(message_batches.results(client, created.id))
+    assert [one.kind for one in results] == [*["invalid"] * 4, "errored", "invalid", "succeeded", "paused"]
+    assert (results[4].error_type, results[4].error_message) == ("", "")
+
+
 def test_a_batch_that_does_not_exist_is_an_error(open_client: Open) -> None:
     with pytest.raises(errors.ClaudeFailed, match="msgbatch_none") as raised:
         message_batches.retrieve(open_client(), "msgbatch_none")

@@ -454,6 +454,44 @@ def test_entries_of_a_batch_that_expire_are_errors(run_cases: RunCases) -> None:
     assert run.run([case(1), case(2)], is_batch=True).new_calls == 3
 
 
+def test_results_of_a_batch_that_come_twice_count_once(run_cases: RunCases) -> None:
+    result = run_cases(results="twice").run([case(1), case(2)], is_batch=True)
+    assert (result.new_calls, [one.new_replies for one in result.cases]) == (12, [3, 3])
+
+
+def test_a_batch_whose_results_are_short_stays_open_for_resume(run_cases: RunCases) -> None:
+    run = run_cases(results="short")
+    with pytest.raises(
+        errors.ClaudeFailed, match=r"the results of the batch msgbatch_\d+ lack 3 of 12 calls"
+    ) as raised:
+        run.run([case(1), case(2)], is_batch=True)
+    assert (raised.value.code, raised.value.hint) == (
+        "reply_incomplete", "run the same command with --resume, which takes the rest",
+    )  # fmt: skip
+    assert (len(run.storage.replies), run.storage.outcomes) == (9, {})
+    # Results that are missing again are made by this run, and the batch stays open.
+    [batch] = run.claude.batches[-1:]
+    batch.way = "short"
+    short = run.run([case(1), case(2)], is_resumed=True)
+    assert (short.notes, short.new_calls) == (
+        [f"the results of the batch {batch.id} lack 3 of 12 calls: use --resume later to take them"], 3
+    )  # fmt: skip
+    resumed = run.run([case(1), case(2)], is_resumed=True)
+    assert (resumed.new_calls, resumed.notes) == (3, [])
+    assert run.storage.open_batches("support") == []
+
+
+def test_results_of_a_batch_in_another_form_are_failed_calls(run_cases: RunCases) -> None:
+    run = run_cases(results="odd")
+    result = run.run([case(number) for number in range(1, 5)], is_batch=True)
+    assert run.storage.open_batches("support") == []
+    assert 0 < result.new_calls < 24
+    with pytest.raises(errors.ClaudeFailed, match="the reply is not in the format of Claude's API"):
+        run.run([case(1)], subject("You are odd.", 3), is_batch=True, repeat=1)
+    with pytest.raises(errors.ClaudeFailed, match="Claude returned a result of an unknown kind: paused"):
+        run_cases(paused=99).run([case(1)], subject("You are odd.", 3), is_batch=True)
+
+
 def test_a_batch_of_a_run_that_was_killed_is_taken_up(run_cases: RunCases, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_cases(polls=1)
     cases = [case(1), case(2, rubric())]
