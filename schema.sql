@@ -6774,6 +6774,8 @@ from promptctl.versions v
 cross join lateral (
     select t.* from promptctl.test_runs t
     where t.name = v.name and t.sha256 = v.sha256 and t.verdict is not null
+      -- A run without a baseline that breaks no critical case compares nothing: it only keeps replies.
+      and (t.against_name is not null or t.verdict <> 'undecided')
       and (t.version = v.version or t.settings_sha256 = sha256(convert_to(v.settings::text, 'UTF8')))
     -- A run of some of the cases does not replace one of all cases that the prompt has now.
     order by exists (

@@ -32,7 +32,7 @@ class Target(Record):
 
     `title` names it: a reference, or the path of a version file. `against` is None if nothing is compared. `margin` is
     None if the tests of the prompt name none. `origin` is where a text of a folder came from, and `next_command` what
-    makes it active, '' if it is active.
+    makes it active; for the active version, what tests the newest one, '' if there is none.
     """
 
     title: str
@@ -82,7 +82,11 @@ def of_reference(database: Database, reference: Reference, against: Reference | 
     is_active = active is not None and active.version == subject.version
     baseline = version(database, against) if against is not None else None if is_active else active
     stored = case_lists.read_cases(database, [reference.name]).get(reference.name)
-    next_command = "" if is_active else f"promptctl activate {subject.label}"
+    next_command = f"promptctl activate {subject.label}"
+    if is_active:
+        newest = prompt_lists.version_numbers(database, reference.name, 1)
+        has_newer = bool(newest) and subject.version is not None and newest[0] > subject.version
+        next_command = f"promptctl test {subject.name}@{newest[0]}" if has_newer else ""
     cases, margin = ((), None) if stored is None else (stored.cases, stored.margin)
     return Target(subject.label, subject, baseline, cases, margin, None, next_command)
 

@@ -52,7 +52,7 @@ def _suite(tested: Tested, *, has_models: bool) -> tuple[str, tuple[int, int, in
         failures += problem.startswith("<failure")
         errors += problem.startswith("<error")
         lines.append(_test(class_name, case.case.title, problem))
-    word = result.verdict.word
+    word = test_words.verdict_word(result)
     sentence = _attribute(result.verdict.reason)
     verdict = ""
     rates = "\n".join(filter(None, (test_words.pass_rates(result), test_words.change(result))))

@@ -20,7 +20,7 @@ _MOST_ROWS = 100
 _LARGEST_MATRIX = 20_000
 # What a line about the parts that are left out takes.
 _RESERVED = 200
-_SIGNS = {"worse": "❌", "better": "✅", "not worse": "✅", "undecided": "❔"}
+_SIGNS = {"worse": "❌", "better": "✅", "not worse": "✅", "undecided": "❔", test_words.KEPT: "✅"}
 # Which parts are left out last.
 _VERDICT, _MATRIX, _EXAMPLE = 0, 1, 2
 
@@ -53,7 +53,7 @@ def text(tests: Sequence[Tested], remarks: Sequence[str] = ()) -> str:
 def _summary(tests: Sequence[Tested]) -> Iterator[str]:
     for tested in tests[:_MOST_ROWS]:
         result = tested.result
-        word = result.verdict.word
+        word = test_words.verdict_word(result)
         yield (
             f"| {_SIGNS[word]} **{word}** | `{markdown.code(test_words.heading(tested))}` "
             f"| {markdown.escaped(result.models.requested)} | {test_words.short_change(result)} "
@@ -90,7 +90,8 @@ def _facts(tested: Tested, group: Sequence[Tested]) -> str:
     result = tested.result
     listed = sum(test_words.is_listed(result, case) for case in result.cases)
     model = f"{markdown.escaped(result.models.requested)}: " if len(group) > 1 else ""
-    sentences = [f"{model}**{result.verdict.word}**: {markdown.escaped(result.verdict.reason)}"]
+    word = test_words.verdict_word(result)
+    sentences = [f"{model}**{word}**{markdown.escaped(test_words.verdict(result)[len(word) :])}"]
     sentences += [markdown.escaped(note) for note in result.notes]
     sentences.append(markdown.escaped(test_words.case_counts(result, listed)))
     if result.id:
@@ -151,7 +152,7 @@ def _cells(tested: Tested, case: CaseResult) -> tuple[list[str], str]:
 
 def _totals(tested: Tested) -> tuple[list[str], str]:
     old, new = test_words.totals(tested.result)
-    return ([new] if tested.result.against is None else [old, new]), f"**{tested.result.verdict.word}**"
+    return ([new] if tested.result.against is None else [old, new]), f"**{test_words.verdict_word(tested.result)}**"
 
 
 def _lines(text: str) -> str:

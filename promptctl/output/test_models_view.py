@@ -35,7 +35,9 @@ def show(group: Sequence[Tested], *, all_cases: bool) -> None:
             if first.against is not None
             else f"{rest} with all replies passing (--all lists them)"
         )
-    is_good = all(tested.result.verdict.word in ("better", "not worse") for tested in group)
+    is_good = all(
+        test_words.verdict_word(tested.result) in ("better", "not worse", test_words.KEPT) for tested in group
+    )
     for tested in group:
         _show_verdict(tested, has_step=not is_good)
     if is_good and (step := test_words.next_step(group[0])):
@@ -45,7 +47,7 @@ def show(group: Sequence[Tested], *, all_cases: bool) -> None:
 def _show_verdict(tested: Tested, *, has_step: bool) -> None:
     """Write the verdict of a model, then what it rests on. With `has_step`, a bad verdict ends with the next step."""
     result = tested.result
-    word = result.verdict.word
+    word = test_words.verdict_word(result)
     stream.write("\n")
     lead = f"{stream.one_line(test_words.model(result))}: "
     lines = case_view.wrapped(lead + test_words.verdict(result), stream.width())
@@ -122,7 +124,7 @@ def _cell(case: CaseResult) -> str:
 
 def _total(tested: Tested) -> str:
     old, new = test_words.totals(tested.result)
-    word = tested.result.verdict.word
+    word = test_words.verdict_word(tested.result)
     return f"{new} {word}" if tested.result.against is None else f"{old} → {new} {word}"
 
 

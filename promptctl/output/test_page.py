@@ -163,7 +163,7 @@ def _rows(group: Sequence[Tested], place: int, replies: Mapping[str, Sequence[Ca
 
 def _totals(group: Sequence[Tested]) -> str:
     """Return the row of all cases: how many replies pass, and the verdict."""
-    results = [(*test_words.totals(tested.result), tested.result.verdict.word) for tested in group]
+    results = [(*test_words.totals(tested.result), test_words.verdict_word(tested.result)) for tested in group]
     title = f"All {test_words.counted(len(group[0].result.cases), 'case')}"
     return _lines(group, title, results, "totals")
 
@@ -256,7 +256,7 @@ _RESULT_HEADS = (
 def _result_cells(tested: Tested) -> str:
     """Return the cells of a run: verdict, passes of both sides, change of the pass rate with its interval, cost."""
     result = tested.result
-    word = result.verdict.word
+    word = test_words.verdict_word(result)
     old, new = test_words.totals(result)
     return (
         f'<td class="{_color(word)}" data-label="verdict">{_escaped(word)}</td>{_number(old, "baseline")}'

@@ -103,16 +103,21 @@ def show_estimate(title: str, estimate: Estimate, form: str) -> None:
 def state(run: RunRecord) -> str:
     """Return the verdict of a stored run, or how it ended without one."""
     if run.verdict is not None:
-        return run.verdict
+        return "baseline" if _is_kept(run) else run.verdict
     if run.failure is not None:
         return f"failed: {run.failure}"
     return "not ended"
+
+
+def _is_kept(run: RunRecord) -> bool:
+    return run.against_name is None and run.verdict == "undecided"
 
 
 def document(tested: Tested) -> dict[str, Any]:
     """Return a run as JSON. docs/json.md documents the keys."""
     result = tested.result
     against, verdict = result.against, result.verdict
+    is_kept = test_words.verdict_word(result) == test_words.KEPT
     return {
         "run": int(result.id) if result.id else None,
         "title": tested.title,
@@ -122,8 +127,8 @@ def document(tested: Tested) -> dict[str, Any]:
         "against_version": None if against is None else against.version,
         "model": result.models.requested,
         "returned_models": list(result.models.returned),
-        "verdict": verdict.word,
-        "reason": verdict.reason,
+        "verdict": None if is_kept else verdict.word,
+        "reason": test_words.reason(result),
         "change": verdict.change,
         "lower": None if verdict.interval is None else verdict.interval[0],
         "upper": None if verdict.interval is None else verdict.interval[1],
@@ -185,7 +190,7 @@ def _show_run(tested: Tested, *, all_cases: bool) -> None:
         if change := test_words.change(result):
             case_view.write_wrapped(change)
     case_view.write_wrapped(test_words.effort(result))
-    word = result.verdict.word
+    word = test_words.verdict_word(result)
     rest = test_words.verdict(result)[len(word) :]
     lines = case_view.wrapped(word + rest, stream.width())
     lines[0] = stream.styled(word, f"1;{test_words.COLORS[word]}") + lines[0][len(word) :]
@@ -279,6 +284,7 @@ def _run_document(run: RunRecord) -> dict[str, Any]:
         "against_version": run.against_version,
         "model": run.requested_model,
         **{field: getattr(run, field) for field in fields},
+        **({"verdict": None} if _is_kept(run) else {}),
         "ended_at": run.ended_at,
         "cost_usd": run.cost,
     }

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
     from promptctl.evaluation.results import CaseResult, FailedCheck, Reply, RunResult
 
+# What a run without a baseline has instead of a verdict, unless it is worse by rule.
+KEPT = "kept as the baseline"
 # The colors of verdicts and results on a terminal.
-COLORS = {"worse": stream.RED, "better": stream.GREEN, "undecided": stream.YELLOW, "not worse": stream.GREEN}
+COLORS = {
+    "worse": stream.RED, "better": stream.GREEN, "undecided": stream.YELLOW, "not worse": stream.GREEN,
+    KEPT: stream.GREEN,
+}  # fmt: skip
 # The result of a case that did not change.
 SAME = "as before"
 _MISSING = "no reply"
@@ -109,7 +114,22 @@ def outcome(case: CaseResult) -> str:
 
 def verdict(result: RunResult) -> str:
     """Return the verdict with its reason, as one line."""
-    return f"{result.verdict.word}: {result.verdict.reason}" if result.verdict.reason else result.verdict.word
+    word, because = verdict_word(result), reason(result)
+    return f"{word}: {because}" if because else word
+
+
+def verdict_word(result: RunResult) -> str:
+    """Return the verdict in a word; KEPT for a run that compares nothing."""
+    is_kept = result.against is None and result.verdict.word == "undecided"
+    return KEPT if is_kept else result.verdict.word
+
+
+def reason(result: RunResult) -> str:
+    """Return the reason for the verdict, '' if it has none; for a run that compares nothing, how many replies pass."""
+    if verdict_word(result) != KEPT:
+        return result.verdict.reason
+    missing = sum(case.errors for case in result.cases)
+    return pass_rates(result) + (f", {counted(missing, 'reply')} missing" if missing else "")
 
 
 def pass_rates(result: RunResult) -> str:
@@ -229,13 +249,15 @@ def _is_same_matrix(group: Sequence[Tested], tested: Tested) -> bool:
 def next_step(tested: Tested) -> str:
     """Return what to do after a verdict, '' if there is nothing to do."""
     result = tested.result
-    word = result.verdict.word
+    word = verdict_word(result)
     if word in ("better", "not worse"):
         return tested.next_command if result.id else ""
     if word == "worse":
         return f"promptctl test show {result.id} --html report.html" if result.id else ""
     if any(case.errors and (case.case.is_critical or not case.new_replies) for case in result.cases):
         return "remove the reason, and run the test again: only the missing calls are made"
+    if word == KEPT:
+        return tested.next_command if all(case.new_passes == case.new_replies for case in result.cases) else ""
     cases, repeats = result.verdict.needed_cases, result.verdict.needed_repeats
     answered = [case for case in result.cases if case.new_replies]
     # Each further look at more replies to the same cases adds to the error of the verdict, so one is proposed.
@@ -256,7 +278,7 @@ def summary_rows(tests: Sequence[Tested]) -> list[list[str | float | None]]:
     """
     return [
         [
-            heading(tested), tested.result.models.requested, tested.result.verdict.word, *_change_cells(tested.result),
+            heading(tested), tested.result.models.requested, verdict_word(tested.result), *_change_cells(tested.result),
             tested.result.cost,
         ]
         for tested in tests

@@ -60,8 +60,13 @@ def test_a_good_version_is_never_worse_and_a_second_run_costs_nothing(run: Calla
 
 
 def test_the_active_version_is_run_alone(run: Callable[..., Ended]) -> None:
-    [result] = json.loads(run("support@1", "--json").out)["runs"]
-    assert (result["against_name"], result["calls"]) == (None, 18)
+    ended = run("support@1", "--json", "--strict")
+    [result] = json.loads(ended.out)["runs"]
+    assert (ended.code, result["against_name"], result["calls"]) == (0, None, 18)
+    assert (result["verdict"], result["reason"]) == (None, "18 of 18 replies pass")
+    assert "support@1: kept as the baseline: 18 of 18 replies pass\n" in run("support@1").err
+    assert {one["verdict"] for one in json.loads(run("list", "--json").out)["runs"]} == {None}
+    assert [line.split("\t")[3] for line in run("list").out.splitlines()] == ["baseline"]
 
 
 def test_another_baseline_can_be_chosen(run: Callable[..., Ended]) -> None:

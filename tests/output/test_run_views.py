@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.evaluation.results import ModelNames
-from promptctl.output import stream, test_view, test_words
+from promptctl.output import junit, stream, test_markdown, test_view, test_words
 from promptctl.records import Record
 from promptctl.rules.test_cases import Case
 from promptctl.rules.test_verdicts import Verdict
@@ -192,3 +192,17 @@ def test_the_change_says_which_replies_it_counts() -> None:
     )
     same = Verdict("not worse", -0.0001, None, 0.5, (), (), None, None, "")
     assert "mean over the cases: 0.0 percentage points" in test_words.change(result(case("a"), verdict=same))
+
+
+def test_a_run_without_a_baseline_has_no_verdict_and_leads_to_the_newest_version() -> None:
+    undecided = Verdict("undecided", None, None, None, (), (), None, None, "there are no replies to compare")
+    made = result(case("a", (0, 0), (3, 3)), verdict=undecided, against=None)
+    tested = test_words.Tested("support@1", made, "promptctl test support@3")
+    assert test_words.verdict(made) == "kept as the baseline: 3 of 3 replies pass"
+    assert test_words.next_step(tested) == "promptctl test support@3"
+    assert test_view.document(tested)["verdict"] is None
+    assert "✅ **kept as the baseline**" in test_markdown.text([tested])
+    assert '<testcase classname="support" name="verdict"></testcase>' in junit.text([tested])
+    failing = result(case("a", (0, 0), (1, 3), errors=2), verdict=undecided, against=None)
+    assert test_words.verdict(failing) == "kept as the baseline: 1 of 3 replies pass, 2 replies missing"
+    assert test_words.next_step(test_words.Tested("support@1", failing, "promptctl activate support@1")) == ""

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 10
-DIGEST = "5f8e0d4560b809cfca1ca4de6f3d360c1fba95ebfec602c96d2ca3088813686c"
+DIGEST = "d5f753d9f42eece1b8526ef2fbef3efe4c25a163ace1b9119fd9cef431f37d33"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

@@ -177,7 +177,10 @@ class _Command:
             return errors.DIFFERENT
         if any(tested.result.has_failed for tested in self._tests):
             return errors.ClaudeFailed.exit_code
-        return errors.NOT_DECIDED if strict and ("undecided" in words or not is_complete) else 0
+        is_open = any(
+            tested.result.against is not None and tested.result.verdict.word == "undecided" for tested in self._tests
+        )
+        return errors.NOT_DECIDED if strict and (is_open or not is_complete) else 0
 
     def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
         replies = {
