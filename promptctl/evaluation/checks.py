@@ -5,6 +5,7 @@ Types, thresholds and weights mean what they mean in promptfoo.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from promptctl.evaluation.time_limits import TookTooLong, time_limit
 from promptctl.records import Record
 from promptctl.rules import assertions, json_documents, json_schemas, json_values, patterns
+from promptctl.rules.test_replies import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 # How long a pattern or a schema may take for one reply.
 LIMIT_SECONDS = 1.0
+# After a pattern or a schema took too long for so many replies, it is not tried with others.
+_MOST_SLOW = 3
 _LONGEST_SHOWN = 80
 # Below this, a difference of scores comes from rounding.
 _ROUNDING = 1e-9
@@ -41,7 +45,8 @@ class NotKnown(Exception):
 def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
     """Return whether an assertion holds for a reply, in the main thread only.
 
-    A pattern or a schema that takes more than a second does not hold, and neither does its negation. Raises NotKnown
+    A pattern or a schema that takes more than a second does not hold, and neither does its negation. After it has taken
+    that long for three replies, it does not hold for any further one, without another try. Raises NotKnown
     for a time or a cost that is not known, and ValueError for `llm-rubric`.
     """
     del case  # The values of the case are in the assertion already.
@@ -50,8 +55,7 @@ def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
     fault: str | None
     try:
         if assertion.kind in _LIMITED:
-            with time_limit(LIMIT_SECONDS):
-                fault = _CHECKS[assertion.kind](assertion, reply)
+            fault = _limited_fault(assertion, reply)
         else:
             fault = _CHECKS[assertion.kind](assertion, reply)
     except TookTooLong:
@@ -61,6 +65,40 @@ def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
     if assertion.is_negated:
         fault = None if fault is not None else _negated_reason(assertion, reply)
     return Check(fault is None, float(fault is None), fault or "")
+
+
+class _Memory:
+    """What this process found by patterns and schemas, so that a report does not wait for them again.
+
+    It has the fault of each text by the assertion and the hash of the text, None where there is none, and TookTooLong.
+    """
+
+    def __init__(self) -> None:
+        self.faults: dict[tuple[str, str, bytes], str | type[TookTooLong] | None] = {}
+        self.slow: dict[tuple[str, str], int] = {}
+
+
+_memory = _Memory()
+
+
+def _limited_fault(assertion: Assertion, reply: Reply) -> str | None:
+    """Return why a pattern or a schema does not hold, or None. Raises TookTooLong and _Unusable."""
+    value = assertion.value if isinstance(assertion.value, str) else canonical_json(assertion.value)
+    slow_key = assertion.kind, value
+    key = (*slow_key, hashlib.sha256(reply.text.encode("utf-8", "surrogatepass")).digest())
+    if key not in _memory.faults:
+        if _memory.slow.get(slow_key, 0) >= _MOST_SLOW:
+            raise TookTooLong
+        try:
+            with time_limit(LIMIT_SECONDS):
+                _memory.faults[key] = _CHECKS[assertion.kind](assertion, reply)
+        except TookTooLong:
+            _memory.faults[key] = TookTooLong
+            _memory.slow[slow_key] = _memory.slow.get(slow_key, 0) + 1
+    fault = _memory.faults[key]
+    if fault is TookTooLong:
+        raise TookTooLong
+    return cast("str | None", fault)
 
 
 def reply_passes(case: Case, checks: Sequence[Check]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from typing import Any
@@ -144,6 +145,29 @@ def test_what_would_take_for_ever_is_ended(assertion: Assertion, monkeypatch: py
     result = check(assertion, reply(text if assertion.kind == "regex" else json_text), Case())
     assert result == Check(False, 0.0, "took too long: it was ended after 0.05 s")
     assert time.monotonic() - began < 5
+
+
+def test_what_took_too_long_is_not_tried_with_every_reply_and_never_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def limit(seconds: float) -> contextlib.AbstractContextManager[None]:
+        tried.append(seconds)
+        return time_limit(seconds)
+
+    monkeypatch.setattr(checks, "LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(checks, "time_limit", limit)
+    slow = Assertion("regex", value="(a+)+%")
+    texts = ["fast %a%", *("a" * 60 + str(number) for number in range(10))]
+    too_long = Check(False, 0.0, "took too long: it was ended after 0.05 s")
+    # Once in the run, and once in each report.
+    for _ in range(3):
+        results = [check(slow, reply(text), Case()) for text in texts]
+        assert results == [Check(True, 1.0, ""), *[too_long] * 10]
+    assert check(Assertion("regex", value="(a+)+%", is_negated=True), reply(texts[1]), Case()) == too_long
+    assert len(tried) == 1 + 3
+    # Another pattern is tried.
+    assert check(Assertion("regex", value="a+1"), reply(texts[2]), Case()).passed
+    assert len(tried) == 5
 
 
 def test_a_time_limit_leaves_the_signals_as_they_were() -> None:
