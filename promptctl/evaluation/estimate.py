@@ -14,7 +14,7 @@ from promptctl.evaluation.results import Estimate, Reply
 from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.rules.assertions import RUBRIC
-from promptctl.rules.test_replies import BATCH_PRICE
+from promptctl.rules.test_replies import BATCH_PRICE, canonical_json
 from promptctl.rules.test_verdicts import FIRST_STAGE, MOST_BASELINE, MOST_MORE
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _MOST_COUNTS = 8
 # What the answer of a judge takes: a sentence or two, a verdict and a score.
 _JUDGE_OUTPUT = 80
+# A token of a reply takes at most so many as a part of a JSON text, where a quotation mark and a line end are escaped.
+_QUOTED_TOKENS = 2
+# Stands for a reply.
+_MARK = "the-reply-to-judge"
 
 
 def estimate(
@@ -83,6 +87,8 @@ class _Item:
         self.output = output
         self.input_tokens = 0
         self.is_judge = False
+        # How many more tokens the input may have than `input_tokens`.
+        self.more_input = 0
 
 
 class _Plan:
@@ -144,6 +150,9 @@ class _Plan:
         key = f"{side.subject.label} {case.hash} {judging_key}"
         item = self._add(key, keywords, calls, most, float(_JUDGE_OUTPUT))
         item.is_judge = True
+        # The kept replies, which it is composed of, may be short.
+        places = canonical_json(judge.keywords(assertion, case, _imagined(case, _MARK), side.system(case))).count(_MARK)
+        item.more_input = places * _QUOTED_TOKENS * int(side.keywords(case)["max_tokens"])
 
     def count(self, report: Callable[[str], None]) -> None:
         """Count the input tokens of every request that is called, several beside each other."""
@@ -188,15 +197,22 @@ class _Plan:
             output_tokens=round(sum(item.calls * self._output(item) for item in items)),
             is_output_known=all(item.output is not None for item in unjudged if item.calls),
             cost=None if unpriced else sum(item.calls * self._priced(item, self._output(item)) for item in items),
-            most_cost=None
-            if unpriced
-            else sum(item.most * self._priced(item, float(item.keywords["max_tokens"])) for item in items),
+            most_cost=None if unpriced else sum(item.most * self._most_priced(item) for item in items),
             unpriced_models=unpriced,
         )
 
     @staticmethod
     def _output(item: _Item) -> float:
         return float(item.keywords["max_tokens"]) if item.output is None else item.output
+
+    def _most_priced(self, item: _Item) -> float:
+        size = item.input_tokens + item.more_input
+        # Claude may write all of the input to its cache, which costs more.
+        written = size if '"cache_control"' in canonical_json(item.keywords) else 0
+        tokens = TokensUsed(size, int(item.keywords["max_tokens"]), 0, written)
+        cost = self._budget.call_cost(item.keywords, str(item.keywords["model"]), tokens)
+        assert cost is not None
+        return cost
 
     def _cost(self, item: _Item, output: float) -> float | None:
         # genai-prices calculates with fractions of tokens too, but an average is rounded to a whole number.

@@ -47,6 +47,26 @@ def test_the_cost_of_a_run_is_within_two_percent_of_its_estimate_and_of_the_bill
     assert result.cost < expected.most_cost
 
 
+def test_the_greatest_cost_has_the_longest_replies_in_the_input_of_the_judge(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(1, rubric())]
+    run.run(cases)
+    text = "You are calm, kind and brief."
+    usual = estimated(run, cases, subject(text, 3))
+    greatest = estimated(run, cases, subject(text, 3, max_tokens=8000))
+    cached = estimated(run, cases, subject(text, 3, cache="1h"))
+    assert usual.most_cost is not None
+    assert greatest.most_cost is not None
+    # The kept replies are short, and the longest one is in the output of one call and the input of up to three.
+    more_output = prices.cost_usd(MODEL, 0, 7500, 0, 0, "2026-11-30T00:00:00Z")
+    more_input = prices.cost_usd(MODEL, 7500, 0, 0, 0, "2026-11-30T00:00:00Z")
+    assert more_output is not None
+    assert more_input is not None
+    assert cached.most_cost is not None
+    assert cached.most_cost > usual.most_cost
+    assert greatest.most_cost - usual.most_cost >= greatest.most_calls / 2 * (more_output + 3 * more_input)
+
+
 def test_calls_of_judges_are_estimated_too(run_cases: RunCases) -> None:
     run = run_cases()
     cases = [case(1, rubric()), case(2)]
