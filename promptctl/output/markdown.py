@@ -12,6 +12,8 @@ from promptctl.output import stream
 
 # A comment on GitHub has at most 65 536 characters; a later edit adds a few.
 MOST_CHARACTERS = 60_000
+# After so many parts that do not fit into a comment, the others are not made.
+MOST_MISFITS = 20
 _MENTIONS = re.compile(r"(?<![0-9A-Za-z])@")
 
 

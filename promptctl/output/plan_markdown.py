@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptctl.output import create_view, diff_view, markdown, plan_view, stream
 from promptctl.sync import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
+    from promptctl.output.create_view import NewText
     from promptctl.output.plan_view import TextPairs
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
@@ -64,28 +66,40 @@ def text(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> st
     parts += [f"{markdown.escaped(line)}\n" for line in (plan_view.summary(outcome), remark) if line]
     # Joining the parts adds one newline for each.
     size = sum(map(len, parts)) + len(parts)
-    omitted = 0
-    for section in _texts(outcome, pairs):
+    fitting = misfits = 0
+    sections = _texts(outcome, pairs)
+    for make_section in sections:
+        section = make_section()
         if size + len(section) > markdown.MOST_CHARACTERS:
-            omitted += 1
+            misfits += 1
+            if misfits == markdown.MOST_MISFITS:
+                break
             continue
         parts.append(section)
         size += len(section) + 1
-    if omitted:
+        fitting += 1
+    if omitted := len(sections) - fitting:
         parts.append(f"{omitted} more texts are left out because they are too long for this comment.\n")
     return "\n".join(parts)
 
 
-def _texts(outcome: Outcome, pairs: TextPairs) -> Iterator[str]:
-    """Return a section for each new version that differs from the active one, and for each new prompt."""
-    for (name, version), texts in pairs.items():
-        diff = "".join(diff_view.unified(*pair) for pair in texts)
-        yield markdown.details(f"{name}@{version} compared with the active version", diff)
-    for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT):
+def _texts(outcome: Outcome, pairs: TextPairs) -> list[Callable[[], str]]:
+    """Return functions that make a section for each new version that differs from the active one or is the first."""
+
+    def changed(name: str, version: int) -> str:
+        diff = "".join(diff_view.unified(*pair) for pair in pairs[name, version])
+        return markdown.details(f"{name}@{version} compared with the active version", diff)
+
+    def first(new: NewText) -> str:
         lines = [f"+{line}\n" for line in new.lines]
         if new.omitted_lines:
             lines.append(f"… {new.omitted_lines} more lines in {new.path}\n")
-        yield markdown.details(f"{new.reference}, a new prompt", "".join(lines))
+        return markdown.details(f"{new.reference}, a new prompt", "".join(lines))
+
+    return [
+        *(partial(changed, *key) for key in pairs),
+        *(partial(first, new) for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT)),
+    ]
 
 
 def _row(change: Change, outcome: Outcome) -> str:

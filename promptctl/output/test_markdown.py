@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptctl.output import case_view, diff_view, markdown, stream, test_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from promptctl.evaluation.results import CaseResult
     from promptctl.output.test_words import Tested
@@ -35,16 +36,20 @@ def text(tests: Sequence[Tested], remarks: Sequence[str] = ()) -> str:
             parts.append(f"… and {len(tests) - _MOST_ROWS} more runs.\n")
     parts = [test_words.storable(part) for part in [*parts, *(f"{markdown.escaped(one)}\n" for one in remarks)]]
     size = sum(len(part.encode()) + 1 for part in parts) + _RESERVED
-    sections = [
-        (rank, test_words.storable(section)) for group in test_words.groups(tests) for rank, section in _sections(group)
-    ]
-    fitting: set[int] = set()
+    sections = [section for group in test_words.groups(tests) for section in _sections(group)]
+    fitting: dict[int, str] = {}
+    misfits = 0
     for place in sorted(range(len(sections)), key=lambda place: sections[place][0]):
-        length = len(sections[place][1].encode()) + 1
+        section = test_words.storable(sections[place][1]())
+        length = len(section.encode()) + 1
         if size + length <= _MOST_BYTES:
-            fitting.add(place)
+            fitting[place] = section
             size += length
-    parts += [sections[place][1] for place in sorted(fitting)]
+        else:
+            misfits += 1
+            if misfits == markdown.MOST_MISFITS:
+                break
+    parts += [fitting[place] for place in sorted(fitting)]
     if omitted := len(sections) - len(fitting):
         parts.append(f"{omitted} more parts are left out because they are too long for this comment.\n")
     return "\n".join(parts)
@@ -61,15 +66,12 @@ def _summary(tests: Sequence[Tested]) -> Iterator[str]:
         )
 
 
-def _sections(group: Sequence[Tested]) -> Iterator[tuple[int, str]]:
-    """Yield the parts of a run, or of the runs of one text with several models, each with its rank.
+def _sections(group: Sequence[Tested]) -> Iterator[tuple[int, Callable[[], str]]]:
+    """Yield the parts of a run, or of the runs of one text with several models, each with its rank, as functions.
 
     These are the verdicts, the matrix of the cases that changed, and a folded part for each of these cases.
     """
-    yield (
-        _VERDICT,
-        f"#### `{markdown.code(test_words.heading(group[0]))}`\n\n" + "\n".join(_facts(one, group) for one in group),
-    )
+    yield _VERDICT, partial(_verdicts, group)
     if not group[0].result.id:
         return
     places = [
@@ -78,12 +80,17 @@ def _sections(group: Sequence[Tested]) -> Iterator[tuple[int, str]]:
         if any(test_words.is_listed(tested.result, tested.result.cases[place]) for tested in group)
     ]
     if places:
-        yield _MATRIX, _matrix(group, places)
+        yield _MATRIX, partial(_matrix, group, places)
         for place in places:
             for tested in group:
                 case = tested.result.cases[place]
-                if test_words.is_listed(tested.result, case) and (section := _example(tested, case, group)):
-                    yield _EXAMPLE, section
+                if test_words.is_listed(tested.result, case) and _has_example(case):
+                    yield _EXAMPLE, partial(_example, tested, case, group)
+
+
+def _verdicts(group: Sequence[Tested]) -> str:
+    facts = "\n".join(_facts(one, group) for one in group)
+    return f"#### `{markdown.code(test_words.heading(group[0]))}`\n\n{facts}"
 
 
 def _facts(tested: Tested, group: Sequence[Tested]) -> str:
@@ -159,14 +166,18 @@ def _lines(text: str) -> str:
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
+def _has_example(case: CaseResult) -> bool:
+    return bool(
+        case.failed_checks or test_words.reply_text(case.example_baseline) != test_words.reply_text(case.example_new)
+    )
+
+
 def _example(tested: Tested, case: CaseResult, group: Sequence[Tested]) -> str:
-    """Return a folded part with the checks that fail and a reply of each side, '' without a reply."""
+    """Return a folded part with the checks that fail and a reply of each side."""
     lines = [f"! {test_words.failed_check(check)}\n" for check in case.failed_checks]
     old, new = map(test_words.reply_text, (case.example_baseline, case.example_new))
     diff = diff_view.unified(_lines(old), _lines(new), "baseline", "new")
     text = stream.escape_controls("".join(lines) + diff)
-    if not text:
-        return ""
     excerpts = case_view.excerpts(case)
     if len(text.encode()) > _MOST_BYTES // 10 and excerpts is not None:
         checks = "".join(lines)[: _MOST_BYTES // 20]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -301,8 +302,7 @@ def test_db_status_counts_dropped_uses_and_uses_to_roll_up(promptctl: Promptctl,
     assert (status["uses"], status["uses_to_roll_up"]) == (1001, 1)
     assert status["rolled_up_at"].endswith("Z")
     screen_text = promptctl.on_terminal("db", "status").out
-    assert "\nuses to roll up          1\nrolled up                " in screen_text
-    assert screen_text.endswith((" ago\n", "just now\n"))
+    assert re.search(r"\nuses to roll up          1\nrolled up                (.* ago|just now)\n", screen_text)
 
 
 def test_maintain_reports_its_results_on_a_terminal(promptctl: Promptctl, sql: Connection) -> None:
