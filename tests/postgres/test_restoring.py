@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from promptctl import schema
 from tests.commands import FILL, check_failure, check_json_failure
-from tests.conftest import SERVERS, Promptctl, copied_database
+from tests.conftest import SERVERS, Promptctl, Templated, copied_database
 from tests.postgres.test_verifying import TESTED
 from tests.schema.run_attempts import ENDED
 from tests.servers import Server
@@ -86,23 +88,50 @@ def catalog(dsn: str) -> list[Any]:
         return connection.execute(CATALOG.encode()).fetchall()
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A database with prompts, history, a run of tests, rolled up uses and later ones, to copy, and its dump."""
+
+    database: str
+    dump: Path
+
+
+@pytest.fixture(scope="session")
+def filled_template(templated: Templated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """The database that tests with `filled` or `dump` copy."""
+    with copied_database(templated.server, templated.template) as name:
+        promptctl = Promptctl(tmp_path_factory.mktemp("filled"), DATABASE_URL=templated.server.url(name))
+        with psycopg.connect(templated.server.dsn(name), autocommit=True) as sql:
+            for statements in (FILL, MORE, TESTED, ENDED):
+                sql.execute(statements.encode())
+            assert promptctl("delete", "default-system-prompt@1").code == 0
+            assert promptctl("erase", "default-system-prompt@1", "--reason", "a key").code == 0
+            assert promptctl("db", "maintain").code == 0
+            sql.execute("select promptctl.record_use('code_helper', 1, 1)")
+        assert promptctl("db", "dump", "x.dump").code == 0
+        yield Filled(name, promptctl.home / "x.dump")
+
+
 @pytest.fixture
-def filled(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
-    """The command line on a database with prompts, history, a run of tests, rolled up uses and later ones."""
-    for statements in (FILL, MORE, TESTED, ENDED):
-        sql.execute(statements.encode())
-    assert promptctl("delete", "default-system-prompt@1").code == 0
-    assert promptctl("erase", "default-system-prompt@1", "--reason", "a key").code == 0
-    assert promptctl("db", "maintain").code == 0
-    sql.execute("select promptctl.record_use('code_helper', 1, 1)")
+def database_name(request: pytest.FixtureRequest, templated: Templated) -> Iterator[str]:
+    """The name of a new database with our schema, and with its content if the test uses `filled`."""
+    template = templated.template
+    if "filled" in request.fixturenames:
+        template = request.getfixturevalue("filled_template").database
+    with copied_database(templated.server, template) as name:
+        yield name
+
+
+@pytest.fixture
+def filled(promptctl: Promptctl) -> Promptctl:
+    """The command line on a database with content."""
     return promptctl
 
 
 @pytest.fixture
-def dump(filled: Promptctl) -> Path:
+def dump(filled: Promptctl, filled_template: Filled) -> Path:
     """A dump of that database."""
-    assert filled("db", "dump", "x.dump").code == 0
-    return filled.home / "x.dump"
+    return Path(shutil.copy(filled_template.dump, filled.home))
 
 
 @pytest.fixture
