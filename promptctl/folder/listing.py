@@ -30,6 +30,10 @@ _PARTS_OF_REQUEST_NAMES = _REQUEST_WORDS | _REQUEST_ENDINGS | {"prompt", "txt", 
 # The names of a file of test cases beside the versions, and of the folder that can have several.
 TEST_NAMES = ("tests.yaml", "tests.yml")
 TESTS_FOLDER = "tests"
+# Names that are meant as that of a file of test cases. Such a file would be ignored.
+_LIKE_TEST_NAMES = frozenset(
+    f"{stem}.{ending}" for stem in ("test", "testcase", "testcases") for ending in ("yaml", "yml")
+)
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
 _NO_REQUEST_FILE = "not the name of a request file, such as v1.request.yaml or v12.request.json"
 _MOST_DIGITS = len(str(references.HIGHEST_VERSION))
@@ -49,7 +53,8 @@ class InvalidFolder(errors.Failed):
     """
 
     def __init__(self, problems: list[str], prompts: Sequence[ListedPrompt] = ()) -> None:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        others = len(problems) - 1
+        more = f" (and {others} more error{'' if others == 1 else 's'})" if others else ""
         super().__init__("invalid_folder", problems[0] + more)
         self.problems = problems
         self.others = problems[1:]
@@ -296,6 +301,11 @@ def _list_prompt(
     if not version_files and not yaml_files and not request_files:
         return None
     problems += [f"{os.path.join(path, file)}: {_NO_REQUEST_FILE}" for file in files if is_request_without_number(file)]
+    problems += [
+        f"{os.path.join(path, file)}: not the name of a file of test cases: did you mean {TEST_NAMES[0]}?"
+        for file in files
+        if file.lower().replace("-", "").replace("_", "") in _LIKE_TEST_NAMES
+    ]
     name = path.removeprefix(folder).lstrip("/")
     try:
         references.check_name(name)

@@ -200,6 +200,8 @@ def test_a_version_without_tests_is_an_error(run: Callable[..., Ended], sql: Con
         (["support", "--model", ""], "--model is empty"),
         (["support", "other", "--against", "support@1"],
          "--against needs one version: promptctl test NAME@VERSION --against NAME@OTHER"),
+        (["shwo", "6"], 'test has no command "shwo": did you mean test show?'),
+        (["judge", "builtin", "--labels", "x"], 'the judge of promptctl is built-in, not "builtin"'),
         (["show", "abc"], '"abc" is not the number of a run'),
     ],
 )  # fmt: skip

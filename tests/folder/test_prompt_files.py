@@ -170,7 +170,7 @@ def test_an_invalid_prompt_yaml_is_refused_by_file_and_key(tmp_path: Path, yaml:
         ({"a/prompt.yaml": "active: 1"}, "there is no version file beside it"),
         ({"a/v1.txt": "x", "a/prompt.yaml": "", "a/prompt.yml": ""}, "has both prompt.yaml and prompt.yml"),
         ({"Aa/v1.txt": "x", "aA/v1.txt": "y"}, "only in case"),
-        ({"a/v1.txt": "", "b/v1.txt": "", "c/v1.txt": ""}, "(and 2 more)"),
+        ({"a/v1.txt": "", "b/v1.txt": "", "c/v1.txt": ""}, "(and 2 more errors)"),
     ],
 )
 def test_an_invalid_folder_is_refused(tmp_path: Path, files: dict[str, str | bytes], complaint: str) -> None:

@@ -156,7 +156,7 @@ def test_a_new_version_has_notes_about_its_messages(tmp_path: Path) -> None:
         ("v1.request.json", json.dumps({"a": "x" * 2_000_000}), "v1.request.json: has more than 1 000 000 bytes"),
         ("v1.request.yaml", "a: " + "x" * 2_000_000, "v1.request.yaml: has more than 1 000 000 bytes"),
         ("v1.request.yaml", "#" * 4_000_001, "v1.request.yaml: has 4000001 bytes: at most 4000000 are allowed"),
-        ("v1.request.yaml", "model: x\nsystem: y", "v1.request.yaml: model belongs in the setting model (and 1 more)"),
+        ("v1.request.yaml", "model: x\nsystem: y", "belongs in the setting model (and 1 more error)"),
         ("v1.request.yaml", "messages: []", "v1.request.yaml: messages is empty"),
         ("v1.request.yaml", "messages: [{role: system, content: x}]", "messages[0] has the role 'system'"),
         ("v1.request.yaml", "<<<<<<< a\nx: 1\n=======\nx: 2\n>>>>>>> b\n", "unresolved merge conflict, on line 1"),

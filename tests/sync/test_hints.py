@@ -150,6 +150,13 @@ def test_a_hint_of_test_never_activates_what_was_not_tested(
     assert caught.value.hint == hint
 
 
+@pytest.mark.parametrize("file", ["test.yaml", "test.yml", "Test-Cases.yaml"])
+def test_a_file_of_cases_with_another_name_is_refused(tmp_path: Path, file: str) -> None:
+    write(tmp_path, {"a/v1.txt": "x", f"a/{file}": "tests: [{message: Hi}]\n"})
+    with pytest.raises(errors.Failed, match=r"did you mean tests\.yaml\?"):
+        read.list_prompts(str(tmp_path))
+
+
 def test_a_hint_of_test_for_another_source_only_shows_the_plan(promptctl: Promptctl) -> None:
     write(promptctl.home, {f"p/{name}/v1.txt": name for name in ("a/one", "a/two")})
     for words in (("git", "init", "-q"), ("git", "add", ".")):

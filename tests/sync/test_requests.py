@@ -274,7 +274,7 @@ def test_an_invalid_request_ends_a_sync_before_anything_is_stored(
     assert refused.code == 1
     error = json.loads(refused.out)["error"] if refused.out else json.loads(refused.err)["error"]
     assert error["message"].endswith(
-        "unknown key 'temperature': a parameter of Claude's API belongs in request: {temperature: …} (and 1 more)"
+        "unknown key 'temperature': a parameter of Claude's API belongs in request: {temperature: …} (and 1 more error)"
     )
     assert stored_settings(sql) == {}
 

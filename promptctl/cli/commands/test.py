@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from promptctl import errors
@@ -63,6 +64,7 @@ def run_cases(
       promptctl test default-system-prompt@3 --max-cost 2
       promptctl test prompts/ --format markdown --junit report.xml
     """
+    _refuse_misspelled_command(targets)
     form = test_reports.form_of(run, format)
     options = _options(repeat, margin, max_cost, replay=replay, batch=batch, resume=resume)
     test_reports.check_files(html=html, junit=junit)
@@ -235,6 +237,16 @@ class _Command:
 
     def _judge_of(self, reference: str) -> Subject:
         return test_targets.version(self._run.connection or self._database, references.parse(reference))
+
+
+def _refuse_misspelled_command(targets: Sequence[str]) -> None:
+    """Raise Usage for `test shwo 6`. A number names a run, not a prompt."""
+    first, rest = targets[0], targets[1:]
+    is_run = bool(rest) and all(word.isdigit() for word in rest)
+    if is_run and (near := difflib.get_close_matches(first, ("show",), n=1, cutoff=0.5)):
+        problem = errors.Usage("usage", f"test has no command {references.quoted(first)}: did you mean test {near[0]}?")
+        problem.hint = f"promptctl test {near[0]} {rest[0]}"
+        raise problem
 
 
 def _options(

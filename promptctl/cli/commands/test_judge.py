@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl import bounded_input
+from promptctl import bounded_input, errors
 from promptctl.claude.api import Claude
 from promptctl.cli import amounts, interruption, test_targets
 from promptctl.evaluation import labels as labelling
@@ -32,6 +32,10 @@ def judge(run: Run, name: str, labels: str, max_cost: str | None = None) -> None
       promptctl test judge judges/helpful@3 --labels labels.yaml
       promptctl test judge built-in --labels labels.yaml --max-cost 1
     """
+    if name != BUILT_IN and "".join(filter(str.isalpha, name.lower())) == "builtin":
+        problem = errors.Usage("usage", f"the judge of promptctl is {BUILT_IN}, not {references.quoted(name)}")
+        problem.hint_corrections = {name: BUILT_IN}
+        raise problem
     reference = None if name == BUILT_IN else references.parse(name)
     dollars = amounts.dollars("--max-cost", max_cost)
     try:
