@@ -7,6 +7,7 @@ Parameters in the URL:
 - `pass_every`: of so many replies to the same text each but one holds the word `good`; 0 for all of them.
 - `alias`: the model that is returned for every call. Two with a comma are returned by turns, or with `moves_after` the
   second one after so many calls.
+- `judge_alias`: the model that is returned for a call of a judge, if it is another one.
 - `stop`: the stop reason of every reply.
 - `judge`: `well` (a reply passes if it holds the last word of the rubric), `badly` (each second answer is wrong),
   `nonsense`.
@@ -77,7 +78,7 @@ class Crowd:
         is_judge = "format" in body.get("output_config", {})
         text = self._judgement(body) if is_judge else self._reply(body)
         moves_after = self.given.number("moves_after", 0)
-        aliases = self.given.text("alias").split(",")
+        aliases = ((self.given.text("judge_alias") if is_judge else "") or self.given.text("alias")).split(",")
         place = int(number > moves_after) if moves_after else number % len(aliases)
         return {
             "id": f"msg_{number:06}",

@@ -145,7 +145,9 @@ class _Plan:
         reply = replies[-1] if replies else _imagined(case, " ".join(["word"] * words))
         keywords = judge.keywords(assertion, case, reply, side.system(case))
         judging_key = judge.key(assertion)
-        kept = len(self._storage.kept_judgements([one.id for one in replies], [judging_key])) if replies else 0
+        judgements = self._storage.kept_judgements([one.id for one in replies], [judging_key]) if replies else []
+        # Verdicts of a model that the name of the judge returned before are asked for again.
+        kept = sum(one.model == judgements[-1].model for one in judgements)
         calls, most = max(0, repeat - kept), max(0, repeat + MOST_MORE - kept) * MOST_CALLS
         key = f"{side.subject.label} {case.hash} {judging_key}"
         item = self._add(key, keywords, calls, most, float(_JUDGE_OUTPUT))

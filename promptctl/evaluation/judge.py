@@ -144,11 +144,13 @@ class Voting:
         self._votes: list[Vote] = []
         self._calls = 0
         self._cost: float | None = 0.0
+        self._last: Reply | None = None
         self.error = ""
 
     def add(self, answer: Reply) -> None:
         """Count the answer of a call."""
         self._calls += 1
+        self._last = answer
         self._cost = None if self._cost is None or answer.cost is None else self._cost + answer.cost
         vote = parse(answer, self.assertion)
         if vote is None:
@@ -175,7 +177,11 @@ class Voting:
             needed = 1 if passed and len(agreeing) == len(votes) else _AGREEING
             if len(agreeing) >= needed:
                 score = sum(vote.score for vote in agreeing) / len(agreeing)
-                return Judgement(self.reply.id, self.key, passed, score, agreeing[0].reason, self._calls, self._cost)
+                assert self._last is not None
+                return Judgement(
+                    self.reply.id, self.key, passed, score, agreeing[0].reason, self._calls, self._cost,
+                    self._last.model, self._last.created_at,
+                )  # fmt: skip
         return None
 
 

@@ -8,6 +8,7 @@ from promptctl import errors
 from promptctl.evaluation import checks
 from promptctl.evaluation.checks import Check
 from promptctl.evaluation.judge import Voting
+from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_verdicts import MOST_BASELINE
 
@@ -45,7 +46,13 @@ class Judging:
         self._storage = storage
         self._recorder = recorder
         self._make_calls = make_calls
-        self._judgements: dict[tuple[str, str], Judgement] = {}
+        # By the id of the reply, the judging key and the model that judged.
+        self._judgements: dict[tuple[str, str, str], Judgement] = {}
+        self._returned = ReturnedModels()
+        # The requested model of a judge, by judging key, and when its newest kept verdict was made, by that model.
+        self._requested: dict[str, str] = {}
+        self._newest: dict[str, str] = {}
+        self._has_moved = False
         self._asked_for: set[tuple[str, str]] = set()
         self._has_judges = any(judge is not None for judge in judges)
         # By the hash of the case and the id of the reply; a check is None if it is not known.
@@ -61,29 +68,34 @@ class Judging:
         """
         if judge is None:
             return replies
-        keys = [judge.key(assertion) for assertion in _rubrics(case)]
+        keys = [self._key(judge, assertion) for assertion in _rubrics(case)]
         self._load([reply.id for reply in replies], keys)
-        judged = [reply for reply in replies if all((reply.id, key) in self._judgements for key in keys)]
+        judged = [reply for reply in replies if all(self._judgement(reply, key) for key in keys)]
         missing = max(0, min(MOST_JUDGED_AGAIN, max(least, 1)) - len(judged))
         others = [reply for reply in replies if reply not in judged]
         chosen = {reply.id for reply in judged + others[len(others) - min(missing, len(others)) :]}
         return [reply for reply in replies if reply.id in chosen]
 
-    def judge(self, pairs: Sequence[tuple[Case, Judge | None, Reply, str]]) -> None:
+    def judge(self, pairs: Sequence[tuple[Case, Judge | None, Reply, str]]) -> bool:
         """Get a verdict for each rubric of these cases and replies, from earlier runs or from the judges.
 
-        A pair is a case, its judge, a reply, and the system prompt that the reply was made with.
+        A pair is a case, its judge, a reply, and the system prompt that the reply was made with. Return whether the
+        model of a judge has moved. Verdicts of the model before then do not count, so what is affordable has changed.
         """
         if not self._has_judges:
-            return
-        keys = sorted({judge.key(one) for case, judge, *_ in pairs if judge is not None for one in _rubrics(case)})
+            return False
+        keys = sorted(
+            {self._key(judge, one) for case, judge, *_ in pairs if judge is not None for one in _rubrics(case)}
+        )
         self._load(sorted({reply.id for _, _, reply, _ in pairs}), keys)
+        if self._take_move():
+            return True
         votings = [
             Voting(judge, assertion, case, reply, system)
             for case, judge, reply, system in pairs
             if judge is not None
             for assertion in _rubrics(case)
-            if (reply.id, judge.key(assertion)) not in self._judgements
+            if self._judgement(reply, self._key(judge, assertion)) is None
         ]
         # A reply may be one of both sides.
         votings = list({(voting.reply.id, voting.key): voting for voting in votings}.values())
@@ -91,6 +103,7 @@ class Judging:
             self._ask(opened)
         self.errors = [voting.error for voting in votings if voting.judgement is None and voting.error]
         self._recorder.flush()
+        return self._take_move()
 
     def checks(self, case: Case, judge: Judge | None, reply: Reply) -> Sequence[Check | None]:
         """Return the check of each assertion of a case for a reply, None for one that is not known."""
@@ -108,9 +121,18 @@ class Judging:
 
     @property
     def notes(self) -> list[str]:
-        """Return sentences for a person: why replies count neither as passed nor as failed."""
+        """Return sentences for a person: why kept verdicts do not count, and why replies are no passes or failures."""
         counts = {1: "1 reply counts"}
+        former: dict[str, set[str]] = {}
+        for _, key, model in self._judgements:
+            name = self._requested[key]
+            if model != self._returned.current(name):
+                former.setdefault(name, set()).add(model)
         return [
+            f"{name} now returns {self._returned.current(name)}, so the verdicts of the judge from"
+            f" {' and '.join(sorted(models))} are not compared"
+            for name, models in sorted(former.items())
+        ] + [
             f"{counts.get(len(ids), f'{len(ids)} replies count')} neither as passed nor as failed: {reason}"
             for reason, ids in self.unknown.items()
         ]
@@ -140,7 +162,8 @@ class Judging:
         self.calls += 1
         voting.add(answer)
         if (judgement := voting.judgement) is not None:
-            self._judgements[judgement.reply_id, judgement.judging_key] = judgement
+            self._judgements[judgement.reply_id, judgement.judging_key, judgement.model] = judgement
+            self._has_moved |= self._returned.add(voting.judge.model, judgement.model)
             self._recorder.add_judgement(voting.judge.sha256, judgement)
 
     def _load(self, reply_ids: Sequence[str], keys: Sequence[str]) -> None:
@@ -155,7 +178,30 @@ class Judging:
             # The run goes on without the database, and the judges are asked.
             return
         for judgement in kept:
-            self._judgements[judgement.reply_id, judgement.judging_key] = judgement
+            self._judgements[judgement.reply_id, judgement.judging_key, judgement.model] = judgement
+            name = self._requested[judgement.judging_key]
+            # Without the last letter, a time without a fraction of a second is before one with it.
+            made_at = judgement.created_at.rstrip("Z")
+            if made_at >= self._newest.get(name, ""):
+                self._newest[name] = made_at
+                self._has_moved |= self._returned.start(name, judgement.model)
+
+    def _key(self, judge: Judge, assertion: Assertion) -> str:
+        key = judge.key(assertion)
+        self._requested[key] = judge.model
+        return key
+
+    def _judgement(self, reply: Reply, key: str) -> Judgement | None:
+        """Return the verdict on a reply by the model that the judge's name returns now."""
+        model = self._returned.current(self._requested[key])
+        return None if model is None else self._judgements.get((reply.id, key, model))
+
+    def _take_move(self) -> bool:
+        """Return whether the model of a judge has moved since this was asked for the last time."""
+        has_moved, self._has_moved = self._has_moved, False
+        if has_moved:
+            self._checks.clear()
+        return has_moved
 
     def _check(self, assertion: Assertion, case: Case, judge: Judge | None, reply: Reply) -> Check | None:
         if assertion.kind == RUBRIC:
@@ -168,7 +214,7 @@ class Judging:
 
     def _rubric_check(self, assertion: Assertion, judge: Judge | None, reply: Reply) -> Check | None:
         assert judge is not None
-        judgement = self._judgements.get((reply.id, judge.key(assertion)))
+        judgement = self._judgement(reply, self._key(judge, assertion))
         if judgement is None:
             return None
         return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)

@@ -31,6 +31,17 @@ class ReturnedModels:
         self._replaced.add((name, former))
         return True
 
+    def start(self, name: str, model: str) -> bool:
+        """Take the model of the newest kept result as the current one, unless one was replaced in this run.
+
+        Return whether it is another one than before.
+        """
+        former = self._current.get(name)
+        if model == former or any(replaced == name for replaced, _ in self._replaced):
+            return False
+        self._current[name] = model
+        return former is not None
+
     def current(self, name: str) -> str | None:
         """Return the model that Claude returns for a name, None if that is not known."""
         return self._current.get(name)
@@ -42,7 +53,7 @@ class ReturnedModels:
             if kept:
                 # Without the last letter, a time without a fraction of a second is before one with it.
                 newest = max(kept, key=lambda reply: (reply.created_at.rstrip("Z"), reply.id))
-                self.add(name, newest.model)
+                self.start(name, newest.model)
 
     def drop_others(self, side: Side) -> list[str]:
         """Drop the replies of a side from other models than its name returns now. Return these models, sorted."""

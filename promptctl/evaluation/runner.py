@@ -504,6 +504,23 @@ class _Run:
 
     def _tables(self, repeats: Mapping[int, int]) -> list[CaseTable]:
         """Judge the replies of both sides, and return how many of each case pass."""
+        chosen, pairs = self._chosen(repeats)
+        for _ in range(_MOST_ROUNDS):
+            has_moved = self._judging.judge(pairs)
+            self._moves += has_moved
+            if not has_moved:
+                break
+            chosen, pairs = self._chosen(repeats)
+        tables: list[CaseTable] = []
+        for index, (old, new) in enumerate(chosen):
+            tables.append(CaseTable(self._cases[index], old, new, repeats[index], self._judging, self._judges[index]))
+        self._kept = self._count_kept(chosen)
+        return tables
+
+    def _chosen(
+        self, repeats: Mapping[int, int]
+    ) -> tuple[list[tuple[list[Reply], list[Reply]]], list[tuple[Case, Judge | None, Reply, str]]]:
+        """Return the replies of both sides to each case that are compared, and those that judges decide on."""
         pairs: list[tuple[int, Reply, str]] = []
         chosen: list[tuple[list[Reply], list[Reply]]] = []
         for index, case in enumerate(self._cases):
@@ -519,14 +536,8 @@ class _Run:
                 if self._baseline is not None and old:
                     system = self._baseline.system(case)
                     pairs += [(index, reply, system) for reply in old]
-        self._judging.judge(
-            [(self._cases[index], self._judges[index], reply, system) for index, reply, system in pairs]
-        )
-        tables: list[CaseTable] = []
-        for index, (old, new) in enumerate(chosen):
-            tables.append(CaseTable(self._cases[index], old, new, repeats[index], self._judging, self._judges[index]))
-        self._kept = self._count_kept(chosen)
-        return tables
+        judged = [(self._cases[index], self._judges[index], reply, system) for index, reply, system in pairs]
+        return chosen, judged
 
     def _count_kept(self, chosen: Sequence[tuple[Sequence[Reply], Sequence[Reply]]]) -> int:
         ids = {reply.id for sides in chosen for side in sides for reply in side}

@@ -33,7 +33,7 @@ class Storage(Protocol):
         ...
 
     def kept_judgements(self, reply_ids: Sequence[str], judging_keys: Sequence[str]) -> list[Judgement]:
-        """Return the judgements of these replies with these keys."""
+        """Return the judgements of these replies with these keys by each model, oldest first."""
         ...
 
     def begin_run(self, new: NewRun, cases: Sequence[Case]) -> int:

@@ -454,9 +454,10 @@ create table promptctl.test_judgements (
     reason promptctl.reason_text not null,
     calls integer not null,
     cost double precision,
+    model promptctl.short_text not null,
     recorded_at timestamptz not null default clock_timestamp(),
 
-    constraint a_judging_key_judges_a_reply_once primary key (reply_id, judging_key),
+    constraint a_judging_key_judges_a_reply_once primary key (reply_id, judging_key, model),
     constraint a_judgement_belongs_to_a_reply foreign key (reply_id) references promptctl.test_replies (id)
         on delete cascade,
     constraint the_score_of_a_judgement_is_from_0_to_1 check (score between 0 and 1),
@@ -474,8 +475,9 @@ comment on column promptctl.test_judgements.passed is 'Whether the reply meets t
 comment on column promptctl.test_judgements.score is 'How well it meets the assertion, from 0 to 1.';
 comment on column promptctl.test_judgements.calls is 'How many calls of the judge it took.';
 comment on column promptctl.test_judgements.cost is 'The cost of the calls in US dollars; null: the price is not known.';
+comment on column promptctl.test_judgements.model is 'The model that judged, as Claude named it.';
 comment on constraint a_judging_key_judges_a_reply_once on promptctl.test_judgements is
-    'Of two runs that judge one reply at the same time, the first one''s judgement is kept.';
+    'Of two runs that judge one reply with one model at the same time, the first one''s judgement is kept.';
 comment on constraint a_judgement_belongs_to_a_reply on promptctl.test_judgements is 'It is dropped with the reply.';
 comment on constraint the_score_of_a_judgement_is_from_0_to_1 on promptctl.test_judgements is
     'Scores of all assertions are averaged.';
@@ -898,15 +900,15 @@ begin
         return 0;
     end if;
     perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
-    insert into promptctl.test_judgements (reply_id, judging_key, judge_sha256, passed, score, reason, calls, cost)
+    insert into promptctl.test_judgements (reply_id, judging_key, judge_sha256, passed, score, reason, calls, cost, model)
     select n.reply_id, decode(n.judging_key, 'hex'), content_hash, n.passed, n.score,
-           promptctl.shorten(coalesce(n.reason, ''), 2000), n.calls, n.cost
+           promptctl.shorten(coalesce(n.reason, ''), 2000), n.calls, n.cost, promptctl.shorten(coalesce(n.model, ''))
     from jsonb_to_recordset(judgements) as n (
         reply_id uuid, judging_key text, passed boolean, score double precision, reason text, calls integer,
-        cost double precision)
+        cost double precision, model text)
     -- A reply may have been dropped or erased meanwhile.
     where exists (select from promptctl.test_replies r where r.id = n.reply_id)
-    order by n.reply_id, decode(n.judging_key, 'hex')
+    order by n.reply_id, decode(n.judging_key, 'hex'), n.model
     on conflict do nothing;
     get diagnostics added = row_count;
     perform set_config('promptctl.writing_transaction', '', true);
@@ -916,7 +918,7 @@ $$;
 
 comment on function promptctl.record_test_judgements is
     'Stores the judgements of stored replies by one judge, all or none, and returns how many were not stored before. judgements is '
-    'a JSON array of objects with reply_id, judging_key, passed, score, reason, calls and cost; judge_sha256 is that of '
+    'a JSON array of objects with reply_id, judging_key, passed, score, reason, calls, cost and model; judge_sha256 is that of '
     'the text of the judge. Hashes are hexadecimal. A judgement of a reply that was dropped is left out.';
 
 create or replace function promptctl.end_test_run(run bigint, outcome jsonb, cases jsonb default '[]') returns void

@@ -58,7 +58,8 @@ class Judgement(Record):
     """What a judge says of one reply by one rubric.
 
     `judging_key` is the hash of the judge and the rubric. `score` is from 0 to 1. `calls` is how many calls of the
-    judge it took, and `cost` what they cost in US dollars, None if the model has no known price.
+    judge it took, and `cost` what they cost in US dollars, None if the model has no known price. `model` is the model
+    that Claude returned for the last of them, at `created_at`.
     """
 
     reply_id: str
@@ -68,6 +69,8 @@ class Judgement(Record):
     reason: str
     calls: int
     cost: float | None
+    model: str
+    created_at: Timestamp
 
 
 def hash_of_request(keywords: Mapping[str, Any]) -> str:

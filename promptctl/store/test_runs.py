@@ -366,13 +366,15 @@ def read_replies(database: Database, ids: Sequence[str]) -> list[Reply]:
 
 
 def kept_judgements(database: Database, reply_ids: Sequence[str], judging_keys: Sequence[str]) -> list[Judgement]:
-    """Return the judgements of these replies with these keys, in no order."""
+    """Return the judgements of these replies with these keys by each model, oldest first."""
     rows = database.run(
         """
-        select j.reply_id, encode(j.judging_key, 'hex'), j.passed, j.score, j.reason, j.calls, j.cost
+        select j.reply_id, encode(j.judging_key, 'hex'), j.passed, j.score, j.reason, j.calls, j.cost,
+               j.model, j.recorded_at
         from promptctl.test_judgements j
         where j.reply_id = any ($1::uuid[])
           and j.judging_key = any (array(select decode(k, 'hex') from unnest($2::text[]) k))
+        order by j.recorded_at, j.reply_id, j.judging_key, j.model
         """,
         list(reply_ids),
         list(judging_keys),

@@ -59,7 +59,7 @@ class MemoryStorage:
     """What the database keeps, with the same rules: a reply is stored once, and a run that ended takes no more."""
 
     replies: dict[str, Reply] = field(default_factory=dict[str, "Reply"])
-    judgements: dict[tuple[str, str], Judgement] = field(default_factory=dict[tuple[str, str], "Judgement"])
+    judgements: dict[tuple[str, str, str], Judgement] = field(default_factory=dict[tuple[str, str, str], "Judgement"])
     runs: dict[int, NewRun] = field(default_factory=dict[int, "NewRun"])
     outcomes: dict[int, RunOutcome] = field(default_factory=dict[int, "RunOutcome"])
     results: dict[int, list[CaseOutcome]] = field(default_factory=dict[int, "list[CaseOutcome]"])
@@ -81,7 +81,9 @@ class MemoryStorage:
 
     def kept_judgements(self, reply_ids: Sequence[str], judging_keys: Sequence[str]) -> list[Judgement]:
         self._check()
-        return [self.judgements[i, k] for i in reply_ids for k in judging_keys if (i, k) in self.judgements]
+        return [
+            one for one in self.judgements.values() if one.reply_id in reply_ids and one.judging_key in judging_keys
+        ]
 
     def begin_run(self, new: NewRun, cases: Sequence[Case]) -> int:
         self._check()
@@ -112,7 +114,7 @@ class MemoryStorage:
         assert len(judge_sha256) == 64
         for one in judgements:
             assert one.reply_id in self.replies
-            self.judgements.setdefault((one.reply_id, one.judging_key), one)
+            self.judgements.setdefault((one.reply_id, one.judging_key, one.model), one)
 
     def record_batch(self, run: int, batch_id: str, requests: Mapping[str, Any]) -> None:
         self._check()

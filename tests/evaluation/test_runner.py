@@ -364,6 +364,24 @@ def test_a_judge_decides_on_rubrics_and_its_verdicts_are_kept(run_cases: RunCase
     assert (other.new_calls, other.judge_calls > 0) == (0, True)
 
 
+def test_a_model_of_a_judge_that_moved_judges_the_baseline_again(run_cases: RunCases) -> None:
+    run = run_cases(judge_alias="a")
+    run.judges["strict@1"] = Subject("strict", 1, "", "Judge.", {"model": "claude-sonnet-5"})
+    cases = [case(1, rubric("It is good"), judge="strict@1"), case(2, rubric("It is a reply"), judge="strict@1")]
+    run.run(cases, repeat=8)
+    run.serve(judge_alias="b")
+    result = run.run(cases, subject(BROKEN, 3))
+    note = "claude-sonnet-5 now returns b, so the verdicts of the judge from a are not compared"
+    assert result.notes == [note]
+    models = {one.model for one in run.storage.judgements.values()}
+    assert models == {"a", "b"}
+    # As many replies of the baseline are judged again as there are new ones.
+    assert [one.baseline_replies for one in result.cases] == [one.new_replies for one in result.cases]
+    again = run.run(cases, subject(BROKEN, 3))
+    assert (again.new_calls, again.judge_calls, again.notes) == (0, 0, [note])
+    assert (again.verdict, again.cases) == (result.verdict, result.cases)
+
+
 def test_an_answer_of_a_judge_that_is_nonsense_is_an_error(run_cases: RunCases) -> None:
     run = run_cases(judge="nonsense")
     with pytest.raises(errors.ClaudeFailed, match="the judge built-in gave no usable answer"):

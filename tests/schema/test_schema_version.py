@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 10
-DIGEST = "d5f753d9f42eece1b8526ef2fbef3efe4c25a163ace1b9119fd9cef431f37d33"
+DIGEST = "f05c7d93731ba1cf35ba543c4ac8829db19ba31b4c6cc2d681891a79a03f81ac"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

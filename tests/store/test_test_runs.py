@@ -260,11 +260,36 @@ def test_judgements_are_found_by_reply_and_key(database: Database) -> None:
     number = test_runs.begin_run(database, new_run(), CASES, author="ada")
     stored = reply(HASHES[1])
     test_runs.record_replies(database, number, test_runs.text_hash(NEW), [stored])
-    judgement = Judgement(stored.id, HASHES[2], passed=False, score=0.25, reason="too long", calls=3, cost=None)
-    dropped = Judgement(str(uuid.uuid4()), HASHES[2], passed=True, score=1.0, reason="", calls=1, cost=0.5)
+    judgement = Judgement(
+        stored.id,
+        HASHES[2],
+        passed=False,
+        score=0.25,
+        reason="too long",
+        calls=3,
+        cost=None,
+        model="claude-a",
+        created_at="",
+    )
+    dropped = Judgement(
+        str(uuid.uuid4()),
+        HASHES[2],
+        passed=True,
+        score=1.0,
+        reason="",
+        calls=1,
+        cost=0.5,
+        model="claude-a",
+        created_at="",
+    )
+    other = Judgement(stored.id, HASHES[2], True, 1.0, "", 1, None, "claude-b", "")
     assert test_runs.record_judgements(database, HASHES[9], [judgement, dropped]) == 1
     assert test_runs.record_judgements(database, HASHES[9], [judgement]) == 0
-    assert test_runs.kept_judgements(database, [stored.id, dropped.reply_id], [HASHES[2], HASHES[3]]) == [judgement]
+    # Each model has a judgement of its own.
+    assert test_runs.record_judgements(database, HASHES[9], [other]) == 1
+    kept = test_runs.kept_judgements(database, [stored.id, dropped.reply_id], [HASHES[2], HASHES[3]])
+    assert [one[:-1] for one in kept] == [judgement[:-1], other[:-1]]
+    assert kept[0].created_at < kept[1].created_at
     assert test_runs.kept_judgements(database, [stored.id], [HASHES[3]]) == []
 
 
