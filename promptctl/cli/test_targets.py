@@ -151,7 +151,8 @@ def of_folder(database: Database, folder: str) -> FolderTargets:
         names = f"{', '.join(held[:5])}{' …' if len(held) > 5 else ''}"
         notes.append(f"a sync would not move {names}, because somebody else did: {command} --dry-run")
     if unchanged := len(prompts) - len(candidates) - len(held):
-        notes.append(f"{unchanged} prompt{'' if unchanged == 1 else 's'} unchanged: no call")
+        verb = "prompt has" if unchanged == 1 else "prompts have"
+        notes.append(f"{unchanged} {verb} nothing that a sync would store, activate or roll out: no call")
     return FolderTargets(targets, notes, untested)
 
 

@@ -45,6 +45,8 @@ class Budget:
         self.input_tokens = 0
         self.output_tokens = 0
         self.is_exhausted = False
+        # The most that the last refused call could cost, None if that is not known, and its max_tokens.
+        self.refused: tuple[float | None, int] = (None, 0)
         self._at = at
         self._price_part = price_part
         self._reserved = 0.0
@@ -116,6 +118,7 @@ class Budget:
             return 0.0
         greatest = self.greatest_cost(keywords)
         if greatest is None or self.spent is None or self.spent + self._reserved + greatest > self.most:
+            self.refused = greatest, int(keywords["max_tokens"])
             return None
         self._reserved += greatest
         return greatest

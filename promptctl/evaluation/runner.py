@@ -368,6 +368,14 @@ class _Run:
         if not batches:
             return
         if not self._options.is_resumed:
+            # A batch of another model, text or case has no reply for this run.
+            own = {one for side in self._sides() for one in side.request_hashes}
+            batches = [
+                batch for batch in batches
+                if any(request_hash in own or not text for _, request_hash, text in batch.requests.values())
+            ]  # fmt: skip
+            if not batches:
+                return
             count = "1 batch of an earlier run" if len(batches) == 1 else f"{len(batches)} batches of earlier runs"
             self._notes.append(f"the replies of {count} were not taken: use --resume to take them")
             return
@@ -468,7 +476,8 @@ class _Run:
         for side in sides:
             side.sort(self._recorder.place)
         if self._budget.is_exhausted:
-            end = f"the calls ended at the limit of {self._options.max_cost:g} US dollars"
+            began = "the calls ended at" if self._new_calls else "no call was made, because one could exceed"
+            end = f"{began} the limit of {self._options.max_cost:g} US dollars"
             if self._budget.spent is None:
                 end = "the calls ended, because a model that Claude returned has no known price to limit"
             self._notes.append(end)
@@ -560,8 +569,16 @@ class _Run:
                 hint="run the command without --replay",
             )
         if self._budget.is_exhausted:
+            greatest, max_tokens = self._budget.refused
+            cost = (
+                ""
+                if greatest is None
+                else f": with max_tokens {max_tokens:,} one call may cost {greatest:.4g} US dollars"
+            )
             raise errors.Refused(
-                "limit_too_low", "the first call could exceed --max-cost", hint="run the command with --estimate"
+                "limit_too_low",
+                f"the first call could exceed --max-cost{cost}",
+                hint="raise --max-cost, or give the version a lower max_tokens",
             )
         if self._judging.unknown and not self._failed_calls.sentences:
             raise errors.Refused(

@@ -159,7 +159,11 @@ def test_a_folder_is_compared_before_it_is_stored(
 def test_an_unchanged_folder_makes_no_call(run: Callable[..., Ended], promptctl: Promptctl, home: Path) -> None:
     assert promptctl("export", str(home / "prompts")).code == 0
     ended = run("prompts/", scenario="status", status=500)
-    assert (ended.code, ended.out, ended.err) == (0, "", "1 prompt unchanged: no call\n")
+    assert (ended.code, ended.out, ended.err) == (
+        0,
+        "",
+        "1 prompt has nothing that a sync would store, activate or roll out: no call\n",
+    )
 
 
 def test_a_folder_without_cases_is_reported(run: Callable[..., Ended], home: Path) -> None:
@@ -193,6 +197,7 @@ def test_a_version_without_tests_is_an_error(run: Callable[..., Ended], sql: Con
         (["support", "--max-cost", "much"], "--max-cost \"much\" is not an amount of US dollars above 0"),
         (["support", "--max-cost", "0"], "--max-cost \"0\" is not an amount of US dollars above 0"),
         (["support", "--repeat", "0"], "--repeat is a whole number from 1 to 100, not 0"),
+        (["support", "--replay", "--estimate"], "--replay makes no call and costs nothing: use it without --estimate"),
         (["support", "--replay", "--batch"], "--replay makes no call: use it without --batch and --resume"),
         (["support", "--format", "xml"], 'invalid format "xml": use text, markdown or json'),
         (["support", "--html", "-"], "--html needs the name of a file"),

@@ -234,7 +234,7 @@ def test_runs_of_several_models_share_one_limit_of_costs(run: Callable[..., Ende
     ended = run("support@4", *models, "--max-cost", "0.00042")
     assert ended.code == 5
     assert "the calls ended at the limit of 0.00042 US dollars\n" in ended.err
-    assert "error: the first call could exceed --max-cost\n" in ended.err
+    assert "error: the first call could exceed --max-cost: with max_tokens 500 one call may cost 0.00" in ended.err
     # The run that ended at the limit is shown.
     assert {tuple(line.split("\t")[:3]) for line in ended.out.splitlines()} == {
         ("support@4", "support@1", "claude-haiku-5-5")

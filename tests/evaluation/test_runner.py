@@ -581,7 +581,7 @@ def test_a_batch_whose_replies_are_stored_in_part_is_taken_without_repetition(
 def test_a_batch_that_claude_does_not_have_is_noted_and_its_calls_are_made(run_cases: RunCases) -> None:
     run = run_cases()
     run.run([case(1)])
-    run.storage.record_batch(1, "msgbatch_gone", {})
+    run.storage.record_batch(1, "msgbatch_gone", {"other": ["00", "00", "00"], "judge": ["00", "00", ""]})
     noted = run.run([case(1)])
     assert noted.notes == ["the replies of 1 batch of an earlier run were not taken: use --resume to take them"]
     resumed = run.run([case(1), case(2)], is_resumed=True)

@@ -66,7 +66,7 @@ def run_cases(
     """
     _refuse_misspelled_command(targets)
     form = test_reports.form_of(run, format)
-    options = _options(repeat, margin, max_cost, replay=replay, batch=batch, resume=resume)
+    options = _options(repeat, margin, max_cost, estimate=estimate, replay=replay, batch=batch, resume=resume)
     test_reports.check_files(html=html, junit=junit)
     if any(not name.strip() for name in model or ()):
         raise errors.Usage("usage", "--model is empty", hint="promptctl test --help")
@@ -250,10 +250,19 @@ def _refuse_misspelled_command(targets: Sequence[str]) -> None:
 
 
 def _options(
-    repeat: int | None, margin: str | None, max_cost: str | None, *, replay: bool, batch: bool, resume: bool
+    repeat: int | None,
+    margin: str | None,
+    max_cost: str | None,
+    *,
+    estimate: bool,
+    replay: bool,
+    batch: bool,
+    resume: bool,
 ) -> runner.Options:
     """Return the options of the runs. Raises Usage."""
     numbers.check("--repeat", repeat)
+    if replay and estimate:
+        raise errors.Usage("usage", "--replay makes no call and costs nothing: use it without --estimate")
     if replay and (batch or resume):
         raise errors.Usage("usage", "--replay makes no call: use it without --batch and --resume")
     drop = test_verdicts.DEFAULT_MARGIN
