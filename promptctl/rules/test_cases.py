@@ -183,9 +183,14 @@ def case_problems(
 ) -> list[str]:
     """Return why a case cannot be run with a version, as sentences without a subject. The list is empty if it can.
 
-    `variables` are the variables that the version accepts, `required` those of them that have no default.
+    `variables` are the variables that the version accepts, `required` those of them that have no default. A value that
+    an assertion contains is used there, and needs no variable.
     """
-    problems = [_unknown_value(name, variables) for name in case.values if name not in variables]
+    problems = [
+        _unknown_value(name, variables)
+        for name, value in case.values.items()
+        if name not in variables and not _is_in_assertion(case, value)
+    ]
     missing = [name for name in required if name not in case.values]
     if missing:
         plural = "s" if len(missing) > 1 else ""
@@ -193,6 +198,12 @@ def case_problems(
     if not case.messages and not has_few_shot_messages:
         problems.append("has no message, and the version has no few-shot messages: add message")
     return problems
+
+
+def _is_in_assertion(case: Case, value: str) -> bool:
+    """Whether a value of `vars` is in an assertion, where a file has `{{name}}`."""
+    written = json.dumps(value, ensure_ascii=False)[1:-1]
+    return any(written in json.dumps(assertion.value, ensure_ascii=False) for assertion in case.assertions)
 
 
 def _unknown_value(name: str, variables: Collection[str]) -> str:

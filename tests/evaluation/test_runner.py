@@ -627,3 +627,10 @@ def test_a_returned_model_without_a_price_ends_calls_that_have_a_limit(run_cases
     assert result.cost is None
     assert 0 < result.new_calls < 150
     assert "the calls ended, because a model that Claude returned has no known price to limit" in result.notes
+
+
+def test_a_value_that_only_an_assertion_uses_needs_no_variable(run_cases: RunCases) -> None:
+    run = run_cases()
+    assert run.run([case(1, values={"expected": "good"})]).cases[0].new_passes == 3
+    with pytest.raises(errors.Usage, match="has a value for expected, which is not a variable"):
+        run.run([case(1, values={"expected": "elsewhere"})])
