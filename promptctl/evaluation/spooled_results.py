@@ -6,8 +6,11 @@ Each line is a JSON object. A process that is killed leaves at most the last lin
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from promptctl import errors
@@ -28,7 +31,7 @@ class SpooledResults:
 
     def __init__(self, directory: str, run: int, installation: str) -> None:
         """Name the file in a directory. `installation` is the id of the database of the run."""
-        self.path = os.path.join(directory, f"{PREFIX}{run}{SUFFIX}")
+        self.path = _free_path(os.path.join(directory, f"{PREFIX}{run}"))
         self._head = {"database": installation, "run": run}
 
     def add_replies(self, sha256: str, replies: Sequence[Reply]) -> None:
@@ -77,15 +80,20 @@ class SpooledResults:
 
 @contextlib.contextmanager
 def locked(path: str, flags: int = os.O_APPEND | os.O_CREAT) -> Generator[FileIO]:
-    """Open the file at a path to read and to add lines, and lock it. Raises OSError.
+    """Open the file at a path to read and to add lines, and lock it.
 
     Another process may rename or remove it while this one waits for the lock. Then the file that has the path now is
-    opened.
+    opened. Raises OSError, also for a link, which would be followed to another file, and for a pipe or a device, which
+    could block.
     """
     import fcntl  # Windows has none, and must be able to import this module
 
     while True:
-        with open(os.open(path, os.O_RDWR | flags, 0o600), "r+b", buffering=0) as file:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o600)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        with open(handle, "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 is_current = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
@@ -94,6 +102,20 @@ def locked(path: str, flags: int = os.O_APPEND | os.O_CREAT) -> Generator[FileIO
             if is_current:
                 yield file
                 return
+
+
+def _free_path(start: str) -> str:
+    """Return the path of a file that does not exist, or of a regular file of this user."""
+    for number in itertools.count(1):
+        path = f"{start}{SUFFIX}" if number == 1 else f"{start}-{number}{SUFFIX}"
+        try:
+            status = os.lstat(path)
+        except OSError:
+            # If it cannot be made, the first result says why.
+            return path
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+            return path
+    raise AssertionError("a path is free")
 
 
 def write(file: FileIO, line: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +86,27 @@ def test_lines_that_are_damaged_are_kept_aside_and_the_others_are_stored(tmp_pat
     assert names(tmp_path) == ["promptctl-test-1.jsonl.aside"]
     assert (tmp_path / "promptctl-test-1.jsonl.aside").read_bytes() == b"".join(damaged)
     assert spool_upload.upload(str(tmp_path), storage) == []
+
+
+def test_a_name_that_is_taken_by_something_else_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    os.mkfifo(tmp_path / "promptctl-test-1.jsonl")
+    (tmp_path / "promptctl-test-1-2.jsonl").symlink_to(other)
+    (tmp_path / "promptctl-test-2.jsonl").symlink_to("/dev/zero")
+    spooled = spool(tmp_path, 1, 1, 2)
+    assert spooled.path == str(tmp_path / "promptctl-test-1-3.jsonl")
+    storage = RefusingStorage()
+    assert spool_upload.upload(str(tmp_path), storage) == [
+        "stored 2 replies that an earlier run left in a file",
+        f"{tmp_path}/promptctl-test-1-2.jsonl stays: Too many levels of symbolic links",
+        f"{tmp_path}/promptctl-test-1.jsonl stays: it is not a regular file",
+        f"{tmp_path}/promptctl-test-2.jsonl stays: Too many levels of symbolic links",
+    ]
+    assert (list(storage.replies), other.exists()) == (["1", "2"], False)
+    # Something takes the name while the run goes on.
+    os.mkfifo(spooled.path)
+    with pytest.raises(errors.Failed, match=r"cannot be written to .*: it is not a regular file"):
+        spooled.add_replies(SHA256, [reply(3)])
 
 
 def test_replies_that_the_database_refuses_are_not_reported_as_stored(tmp_path: Path) -> None:
