@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import BufferedWriter
+
 
 def write(path: str, data: bytes, *, private: bool = False) -> None:
-    """Create or replace a file atomically, or write directly to a terminal, a pipe or another device.
+    """Create or replace a file atomically, or write directly to a terminal, a pipe with a reader or another device.
 
     An existing file keeps its mode, and after a failure also its content. A new file gets the mode that the umask
     allows, or 0600 if `private`. Raises OSError.
@@ -19,13 +24,28 @@ def write(path: str, data: bytes, *, private: bool = False) -> None:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            with open(path, "wb") as device:
+            with open_device(path) as device:
                 device.write(data)
             return
         mode = stat.S_IMODE(status.st_mode)
     except FileNotFoundError:
         mode = 0o600 if private else 0o666 & ~umask()
     replace(target, data, mode)
+
+
+def open_device(path: str, flags: int = 0) -> BufferedWriter:
+    """Open a file for writing without truncating it, with more flags of os.open.
+
+    Raises OSError, also for a pipe that nobody reads: this would block.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | flags, 0o666)
+    except OSError as problem:
+        if problem.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "nobody reads this pipe") from None
+        raise
+    os.set_blocking(handle, True)
+    return open(handle, "wb")
 
 
 def replace(path: str, data: bytes, mode: int) -> None:

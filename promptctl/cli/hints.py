@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptctl import errors
 from promptctl.cli import command_line, fast_reader, unquoted_texts
 from promptctl.cli.correction import lines
+from promptctl.output import stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def _replace_hint(failure: errors.PromptctlError, connection: Database | None, w
         from promptctl.cli import suggestions
 
         failure.hint = suggestions.access(connection, failure.message, words) or failure.hint
+    elif failure.code == "cannot_write" and failure.hint == stream.CHANGES_HINT and "test" in words[:1]:
+        # It changes nothing, and the run with its verdict is stored.
+        failure.hint = "promptctl test list"
     elif failure.code == "invalid_version":
         from promptctl.cli import suggestions
 

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from promptctl import errors
+from promptctl import atomic_files, errors
 from promptctl.cli import html_files
 from promptctl.output import messages, stream, test_view
 from promptctl.rules import references
@@ -92,7 +92,7 @@ def write_summary(tests: Sequence[Tested], remarks: Sequence[str]) -> None:
     from promptctl.output import test_markdown
 
     try:
-        with open(path, "ab") as file:
+        with atomic_files.open_device(path, os.O_APPEND | os.O_CREAT) as file:
             file.write(test_markdown.text(tests, remarks).encode())
     except OSError as problem:
         messages.warning(f"cannot write {references.quoted(path)}: {problem.strerror}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 from typing import TYPE_CHECKING, Any
@@ -226,6 +227,15 @@ def test_reports_that_cannot_be_written_leave_the_old_ones(
     ended = run("support@1", "--replay", GITHUB_STEP_SUMMARY=str(home))
     assert ended.code == 0
     assert f'warning: cannot write "{home}": Is a directory\n' in ended.err
+    os.mkfifo(home / "pipe")
+    assert run("support@3").code == 3
+    ended = run("support@3", "--replay", "--html", "pipe", "--junit", "/dev/full", GITHUB_STEP_SUMMARY="pipe")
+    # The verdict stays.
+    assert (ended.code, ended.out.splitlines()[0].split("\t")[0]) == (3, "support@3")
+    assert 'warning: cannot write "pipe": nobody reads this pipe\n' in ended.err
+    assert 'error: cannot write "/dev/full": No space left on device\n' in ended.err
+    ended = run("support@1", "--replay", "--html", "pipe")
+    assert (ended.code, 'error: cannot write "pipe": nobody reads this pipe\n' in ended.err) == (1, True)
 
 
 def test_runs_of_several_models_share_one_limit_of_costs(run: Callable[..., Ended], claude: ClaudeServer) -> None:

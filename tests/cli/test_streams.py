@@ -49,6 +49,11 @@ def test_a_change_is_made_even_if_its_output_cannot_be_written(demo: Promptctl) 
     assert demo("show", "code_helper", "-q").out == "code_helper@1\n"
 
 
+def test_a_test_whose_output_cannot_be_written_names_the_list_of_runs(demo: Promptctl) -> None:
+    ended = shell(demo, "promptctl test list --json >/dev/full")
+    assert (ended.returncode, json.loads(ended.stderr)["error"]["hint"]) == (1, "promptctl test list")
+
+
 @pytest.mark.parametrize("words", ["list", "activate code_helper@1", "show code_helper@1", "--version", "db status"])
 def test_closed_standard_output_is_an_error(words: str, demo: Promptctl) -> None:
     ended = shell(demo, f"promptctl {words} >&-")

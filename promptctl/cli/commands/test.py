@@ -99,8 +99,13 @@ def run_cases(
         command = _Command(run, database, options, form, margin is not None)
         if estimate:
             return command.show_estimates(selected, model or [None])
-        command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
-        return command.exit_code(strict=strict, is_complete=not untested)
+        lost = command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
+        code = command.exit_code(strict=strict, is_complete=not untested)
+        if lost is not None and not code:
+            raise lost
+        if lost is not None:
+            messages.error(lost, as_json=False)
+        return code
 
 
 class _Command:
@@ -145,8 +150,11 @@ class _Command:
         all_cases: bool,
         html: str | None,
         junit: str | None,
-    ) -> None:
-        """Run and show the targets. After a failure, first show the runs that ended."""
+    ) -> errors.Failed | None:
+        """Run and show the targets. After a failure, first show the runs that ended.
+
+        Return the error of a report that cannot be written: the exit code of a bad verdict must not depend on it.
+        """
         failure: BaseException | None = None
         try:
             with interruption.terminated():
@@ -167,10 +175,11 @@ class _Command:
                 self._write_reports(remarks, html, junit)
         except errors.Failed as problem:
             if failure is None:
-                raise
+                return problem
             messages.warning(problem.message)
         if failure is not None:
             raise failure
+        return None
 
     def exit_code(self, *, strict: bool, is_complete: bool) -> int:
         """Return the exit code for the verdicts of all runs. What has no cases is undecided."""
