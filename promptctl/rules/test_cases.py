@@ -49,10 +49,9 @@ class Assertion(Record):
             return f"{self.type} ({_shortened(self.metric)})"
         if self.kind == "is-json":
             return f"{self.type} with a schema" if self.value is not None else self.type
-        expected = self.threshold if self.value is None else self.value
-        if expected is None:
-            return self.type
-        return f"{self.type} {_shortened(json.dumps(expected, ensure_ascii=False))}"
+        if self.value is None:
+            return self.type if self.threshold is None else f"{self.type} {self.threshold:.15g}"
+        return f"{self.type} {_shortened(json.dumps(self.value, ensure_ascii=False))}"
 
     def document(self) -> dict[str, Any]:
         """Return the assertion as JSON has it, without the keys that have their defaults."""
