@@ -336,3 +336,11 @@ def test_a_verdict_stands_until_there_are_other_replies_cases_or_a_higher_repeat
         assert other["run"] != first["run"], words
     # The last run made replies that the first one has not used.
     assert result("support@3", scenario="status", status=500)["run"] != first["run"]
+
+
+def test_the_error_about_a_missing_judge_names_it(run: Callable[..., Ended], sql: Connection) -> None:
+    definition = {**CASES[0], "assert": [{"type": "llm-rubric", "value": "Good"}], "judge": "judges/no@3"}
+    text = json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    sql.execute("select promptctl.set_cases('support', %s::text[], null, 'me')", [[text]])
+    failure = check_json_failure(run("support@3", "--json"), 4)
+    assert failure["message"].startswith("the judge judges/no@3 that tests.yaml names: ")

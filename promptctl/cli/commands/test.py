@@ -245,7 +245,11 @@ class _Command:
         )  # fmt: skip
 
     def _judge_of(self, reference: str) -> Subject:
-        return test_targets.version(self._run.connection or self._database, references.parse(reference))
+        try:
+            return test_targets.version(self._run.connection or self._database, references.parse(reference))
+        except errors.NotFound as problem:
+            problem.message = f"the judge {reference} that tests.yaml names: {problem.message}"
+            raise
 
 
 def _refuse_misspelled_command(targets: Sequence[str]) -> None:
