@@ -60,7 +60,7 @@ def test_a_run_that_is_repeated_makes_no_call(run_cases: RunCases) -> None:
 
 @pytest.mark.parametrize("is_batch", [False, True])
 def test_cases_with_the_same_input_have_replies_of_their_own(run_cases: RunCases, is_batch: bool) -> None:
-    run = run_cases(pass_every=2)
+    run = run_cases()
     cases = [*(case(1, Assertion("contains", value=text)) for text in ("good", "reply", "e")), case(2)]
     new = subject(BROKEN, None)
     expected = estimated(run, cases, new)
