@@ -8,6 +8,7 @@ import pytest
 
 from promptctl import errors
 from promptctl.claude import settings
+from promptctl.evaluation import batches
 from promptctl.evaluation.calls import Calls
 from promptctl.evaluation.results import Subject
 from promptctl.rules import test_verdicts
@@ -470,6 +471,16 @@ def test_entries_of_a_batch_that_expire_are_errors(run_cases: RunCases) -> None:
     assert sum(one.errors for one in result.cases) > 0
     # Another run asks for the missing ones alone.
     assert run.run([case(1), case(2)], is_batch=True).new_calls == 3
+
+
+def test_calls_are_divided_into_batches_that_the_database_takes(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MOST_IN_A_BATCH", 5)
+    run = run_cases()
+    before = len(run.claude.batches)
+    assert run.run([case(1), case(2)], is_batch=True).new_calls == 12
+    assert [len(batch.requests) for batch in run.claude.batches[before:]] == [5, 5, 2]
 
 
 def test_results_of_a_batch_that_come_twice_count_once(run_cases: RunCases) -> None:

@@ -293,7 +293,7 @@ def test_judgements_are_found_by_reply_and_key(database: Database) -> None:
     assert test_runs.kept_judgements(database, [stored.id], [HASHES[3]]) == []
 
 
-def test_a_batch_is_open_until_its_replies_are_stored(database: Database) -> None:
+def test_a_batch_is_open_until_its_replies_are_stored(database: Database, sql: Connection) -> None:
     number = test_runs.begin_run(database, new_run(), CASES, author="ada")
     requests = {"c1-1": {"request": HASHES[1], "case": CASES[0].hash}}
     test_runs.record_batch(database, number, "msgbatch_1", requests)
@@ -306,6 +306,12 @@ def test_a_batch_is_open_until_its_replies_are_stored(database: Database) -> Non
     assert test_runs.open_batches(database, "other") == []
     assert test_runs.end_batch(database, "msgbatch_1")
     assert not test_runs.end_batch(database, "msgbatch_1")
+    assert [batch.id for batch in test_runs.open_batches(database, "greeter")] == ["msgbatch_2"]
+    # Claude has dropped the replies.
+    sql.execute("set session_replication_role = replica")
+    sql.execute("update promptctl.test_batches set began_at = now() - interval '29 days'")
+    assert test_runs.open_batches(database, "greeter") == []
+    sql.execute("update promptctl.test_batches set began_at = now() - interval '28 days'")
     assert [batch.id for batch in test_runs.open_batches(database, "greeter")] == ["msgbatch_2"]
     test_runs.end_run(database, number, outcome(), [])
     assert test_runs.open_batches(database, "greeter") == []
