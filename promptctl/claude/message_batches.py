@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 # The limits of one batch: requests, and bytes of all of them.
 MOST_REQUESTS = 100_000
 MOST_BYTES = 256_000_000
-# What a call in a batch costs, as a part of the price of the same call alone.
-PRICE_PART = 0.5
 # The kind of a result that is not in the format of Claude's API.
 INVALID = "invalid"
 

@@ -135,7 +135,6 @@ class BatchCalls:
             cost=cost,
             created_at=timestamp(time.time()),
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch_id}/{result.custom_id}")),
-            failure_code=None,
         )
 
     def _groups(self, calls: Sequence[Call]) -> Iterator[list[Call]]:

@@ -340,7 +340,6 @@ def reply_of(attempt: Attempt, call: Call, ids: UseIds, cost: float | None) -> R
         cost=cost,
         created_at=timestamp(time.time()),
         id=ids.new(attempt.began_at),
-        failure_code=None,
     )
 
 

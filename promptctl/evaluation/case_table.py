@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from promptctl.evaluation.results import NO_VERDICT, CaseResult, FailedCheck
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_verdicts import Counts
-from promptctl.store.test_runs import CaseOutcome, Failure
+from promptctl.store.test_runs import CaseOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ class CaseTable:
             p=result.p,
             baseline_ids=_ids(self._old, result.example_baseline),
             new_ids=_ids(self._new, result.example_new),
-            failures=[Failure(check.label, check.reason, check.times) for check in result.failed_checks],
+            failures=result.failed_checks,
         )
 
     def _failed_checks(self) -> list[FailedCheck]:

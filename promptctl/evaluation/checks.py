@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from promptctl.rules.test_cases import Assertion, Case
-    from promptctl.rules.test_replies import Reply
+    from promptctl.rules.test_replies import Judgement, Reply
 
 # How long a pattern or a schema may take for one reply.
 LIMIT_SECONDS = 1.0
@@ -42,14 +42,13 @@ class NotKnown(Exception):
     """An assertion cannot be decided for a reply. The message is the reason, a sentence without a full stop."""
 
 
-def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
+def check(assertion: Assertion, reply: Reply) -> Check:
     """Return whether an assertion holds for a reply, in the main thread only.
 
     A pattern or a schema that takes more than a second does not hold, and neither does its negation. After it has taken
     that long for three replies, it does not hold for any further one, without another try. Raises NotKnown
     for a time or a cost that is not known, and ValueError for `llm-rubric`.
     """
-    del case  # The values of the case are in the assertion already.
     if assertion.kind == assertions.RUBRIC:
         raise ValueError("a judge decides on llm-rubric")
     fault: str | None
@@ -99,6 +98,13 @@ def _limited_fault(assertion: Assertion, reply: Reply) -> str | None:
     if fault is TookTooLong:
         raise TookTooLong
     return cast("str | None", fault)
+
+
+def judged(judgement: Judgement | None) -> Check | None:
+    """Return the check of an assertion that a judge decides, None without a judgement."""
+    if judgement is None:
+        return None
+    return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)
 
 
 def reply_passes(case: Case, checks: Sequence[Check]) -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import timestamp
 from promptctl.evaluation.judge import MOST_CALLS, Judge
-from promptctl.evaluation.results import Estimate, Reply
+from promptctl.evaluation.results import Estimate
 from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.rules.assertions import RUBRIC
-from promptctl.rules.test_replies import BATCH_PRICE, canonical_json
+from promptctl.rules.test_replies import BATCH_PRICE, canonical_json, reply_of_text
 from promptctl.rules.test_verdicts import FIRST_STAGE, MOST_BASELINE, MOST_MORE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.claude.api import Claude
-    from promptctl.evaluation.results import Subject
+    from promptctl.evaluation.results import Reply, Subject
     from promptctl.evaluation.runner import Options
     from promptctl.evaluation.storage import Storage
     from promptctl.rules.test_cases import Assertion, Case
@@ -142,7 +142,7 @@ class _Plan:
         judge = self._judges[case.judge]
         # A reply that is not there yet is taken to be as long as the others are.
         words = int(output if output is not None else side.keywords(case)["max_tokens"])
-        reply = replies[-1] if replies else _imagined(case, " ".join(["word"] * words))
+        reply = replies[-1] if replies else reply_of_text(case.hash, " ".join(["word"] * words))
         keywords = judge.keywords(assertion, case, reply, side.system(case))
         judging_key = judge.key(assertion)
         judgements = self._storage.kept_judgements([one.id for one in replies], [judging_key]) if replies else []
@@ -153,7 +153,9 @@ class _Plan:
         item = self._add(key, keywords, calls, most, float(_JUDGE_OUTPUT))
         item.is_judge = True
         # The kept replies, which it is composed of, may be short.
-        places = canonical_json(judge.keywords(assertion, case, _imagined(case, _MARK), side.system(case))).count(_MARK)
+        places = canonical_json(
+            judge.keywords(assertion, case, reply_of_text(case.hash, _MARK), side.system(case))
+        ).count(_MARK)
         item.more_input = places * _QUOTED_TOKENS * int(side.keywords(case)["max_tokens"])
 
     def count(self, report: Callable[[str], None]) -> None:
@@ -229,24 +231,3 @@ class _Plan:
 def _mean_output(replies: Sequence[Reply]) -> float | None:
     counts = [reply.output_tokens for reply in replies if reply.output_tokens is not None]
     return sum(counts) / len(counts) if counts else None
-
-
-def _imagined(case: Case, text: str) -> Reply:
-    """Return a reply with a text, for the request of a judge."""
-    return Reply(
-        case.hash,
-        "",
-        "",
-        [{"type": "text", "text": text}],
-        text,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        "",
-        "",
-        None,
-    )

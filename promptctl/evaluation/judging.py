@@ -205,19 +205,13 @@ class Judging:
 
     def _check(self, assertion: Assertion, case: Case, judge: Judge | None, reply: Reply) -> Check | None:
         if assertion.kind == RUBRIC:
-            return self._rubric_check(assertion, judge, reply)
+            assert judge is not None
+            return checks.judged(self._judgement(reply, self._key(judge, assertion)))
         try:
-            return checks.check(assertion, reply, case)
+            return checks.check(assertion, reply)
         except checks.NotKnown as reason:
             self._reasons[case.hash, reply.id] = str(reason)
             return None
-
-    def _rubric_check(self, assertion: Assertion, judge: Judge | None, reply: Reply) -> Check | None:
-        assert judge is not None
-        judgement = self._judgement(reply, self._key(judge, assertion))
-        if judgement is None:
-            return None
-        return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)
 
 
 def _rubrics(case: Case) -> list[Assertion]:

@@ -9,12 +9,12 @@ from promptctl import errors
 from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
 from promptctl.evaluation.judge import Voting
-from promptctl.evaluation.results import Reply
 from promptctl.folder import strict_yaml
 from promptctl.records import Record
 from promptctl.rules import agreement
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_cases import Assertion, Case
+from promptctl.rules.test_replies import reply_of_text
 from promptctl.rules.use_ids import UseIds
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promptctl.claude.api import Claude
     from promptctl.evaluation.calls import Counts
     from promptctl.evaluation.judge import Judge
+    from promptctl.evaluation.results import Reply
     from promptctl.rules.agreement import Agreement
 
 MOST_LABELS = 10_000
@@ -117,10 +118,7 @@ def compare(
 
 def _voting(judge: Judge, labelled: Labelled, place: int) -> Voting:
     case = Case(messages=({"role": "user", "content": labelled.message},))
-    blocks = [{"type": "text", "text": labelled.reply}]
-    reply = Reply(
-        case.hash, "", "", blocks, labelled.reply, None, None, None, None, None, None, None, "", str(place), None
-    )  # fmt: skip
+    reply = reply_of_text(case.hash, labelled.reply, str(place))
     return Voting(judge, Assertion(RUBRIC, value=labelled.rubric), case, reply, labelled.system)
 
 

@@ -55,14 +55,12 @@ def _checked(result: RunResult, sides: Sides, judges: _Judges | None, kept: Iter
         """Return the check of an assertion, or why it is not known."""
         if assertion.kind != RUBRIC:
             try:
-                return checks.check(assertion, reply, case)
+                return checks.check(assertion, reply)
             except checks.NotKnown as reason:
                 return str(reason)
         key = None if judges is None else judges.key(case, assertion)
-        judgement = None if key is None else judgements.get((reply.id, key))
-        if judgement is None:
-            return "no verdict of a judge is kept"
-        return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)
+        judged = None if key is None else checks.judged(judgements.get((reply.id, key)))
+        return judged or "no verdict of a judge is kept"
 
     def checked(case: Case, reply: Reply) -> CheckedReply:
         pairs = [(assertion, check(case, assertion, reply)) for assertion in case.assertions]

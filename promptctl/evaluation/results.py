@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.records import Record
-from promptctl.rules.test_replies import Judgement, Reply
+from promptctl.rules.test_replies import NO_VERDICT, FailedCheck, Judgement, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,21 +49,6 @@ class Subject(Record):
         return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
-# The reason of a FailedCheck whose replies have no verdict, and therefore neither pass nor fail.
-NO_VERDICT = "no verdict of the judge"
-
-
-class FailedCheck(Record):
-    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number.
-
-    With the reason NO_VERDICT, the judge gave these replies no verdict.
-    """
-
-    label: str
-    reason: str
-    times: int
-
-
 class CaseResult(Record):
     """The result of one case: how many replies of each side there are, and how many of them pass.
 
@@ -82,7 +67,7 @@ class CaseResult(Record):
     errors: int
     failed_checks: Sequence[FailedCheck]
     is_changed: bool
-    verdict: Literal["worse", "better"] | None
+    verdict: Literal["worse"] | None
     p: float | None
     example_baseline: Reply | None
     example_new: Reply | None

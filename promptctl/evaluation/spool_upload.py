@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from promptctl import errors
 from promptctl.evaluation.spooled_results import PREFIX, SUFFIX, locked, write
 from promptctl.records import Record
-from promptctl.rules.test_replies import Judgement, Reply
-from promptctl.store.test_runs import CaseOutcome, Failure, RunOutcome
+from promptctl.rules.test_replies import FailedCheck, Judgement, Reply
+from promptctl.store.test_runs import CaseOutcome, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,7 +181,7 @@ def _action(fields: dict[str, Any], storage: Storage) -> tuple[Callable[[], obje
 
 
 def _case_outcome(fields: dict[str, Any]) -> CaseOutcome:
-    failures: Any = [Failure(**failure) for failure in fields["failures"]]
+    failures: Any = [FailedCheck(**failure) for failure in fields["failures"]]
     return CaseOutcome(**{**fields, "failures": failures})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.evaluation.results import CaseResult, FailedCheck, ModelNames, RunResult, Subject
+from promptctl.evaluation.results import CaseResult, ModelNames, RunResult, Subject
 from promptctl.rules.test_verdicts import Verdict
 from promptctl.store import test_runs
 
@@ -69,7 +69,7 @@ def _verdict(run: RunRecord, cases: Sequence[CaseResult]) -> Verdict:
 
 
 def _case(case: Case, outcome: CaseOutcome, old: Sequence[Reply], new: Sequence[Reply]) -> CaseResult:
-    assert outcome.verdict in (None, "worse", "better")
+    assert outcome.verdict in (None, "worse")
     return CaseResult(
         case=case,
         baseline_passes=outcome.baseline_passes,
@@ -77,7 +77,7 @@ def _case(case: Case, outcome: CaseOutcome, old: Sequence[Reply], new: Sequence[
         new_passes=outcome.new_passes,
         new_replies=outcome.new_replies,
         errors=outcome.errors,
-        failed_checks=[FailedCheck(one.label, one.reason, one.times) for one in outcome.failures or ()],
+        failed_checks=outcome.failures or (),
         is_changed=outcome.is_changed,
         verdict=outcome.verdict,
         p=outcome.p,

@@ -1,4 +1,4 @@
-"""Records of a test: a reply of Claude to a case, and the verdict of a judge on a reply. Pure.
+"""Records of a test: a reply of Claude to a case, the verdict of a judge on it, and an assertion that it fails. Pure.
 
 Both are kept in the database. A reply belongs to what was sent, so every version with the same text shares it.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The part of the price that a call in a batch costs.
 BATCH_PRICE = 0.5
+# The reason of a FailedCheck whose replies have no verdict, and therefore neither pass nor fail.
+NO_VERDICT = "no verdict of the judge"
 
 
 class Reply(Record):
@@ -28,8 +30,8 @@ class Reply(Record):
     `request_hash` is the hash of everything that was sent (`hash_of_request`). `model` is the model that Claude
     returned, which for an alias is another name than the one that was sent. `text` joins the texts of `blocks`.
     `input_tokens` is all of the input, with both cached parts. A number is None if Claude did not report it, and
-    `response_ms` is None in a batch. `cost` is in US dollars, None if the model has no known price. `id` is a UUID of
-    version 7. `failure_code` is None, or the code of the error that the call ended in: then there is no reply to check.
+    `response_ms` is None in a batch. `cost` is in US dollars, None if the model has no known price. `id` is a UUID, of
+    version 7 outside of batches.
     """
 
     case_hash: str
@@ -46,7 +48,6 @@ class Reply(Record):
     cost: float | None
     created_at: Timestamp
     id: str
-    failure_code: str | None
 
     @property
     def direct_cost(self) -> float | None:
@@ -71,6 +72,27 @@ class Judgement(Record):
     cost: float | None
     model: str
     created_at: Timestamp
+
+
+class FailedCheck(Record):
+    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number.
+
+    With the reason NO_VERDICT, the judge gave these replies no verdict.
+    """
+
+    label: str
+    reason: str
+    times: int
+
+
+def reply_of_text(case_hash: str, text: str, identifier: str = "") -> Reply:
+    """Return a reply that Claude did not make, for the request of a judge."""
+    unknown: dict[str, Any] = dict.fromkeys(Reply.fields)
+    texts: dict[str, Any] = {
+        "case_hash": case_hash, "request_hash": "", "model": "", "blocks": [{"type": "text", "text": text}],
+        "text": text, "created_at": "", "id": identifier,
+    }  # fmt: skip
+    return Reply(**{**unknown, **texts})
 
 
 def hash_of_request(keywords: Mapping[str, Any]) -> str:

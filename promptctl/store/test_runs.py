@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from promptctl import errors
 from promptctl.records import Record
 from promptctl.rules.test_cases import Case
-from promptctl.rules.test_replies import Judgement, Reply, readable_blocks, text_of
+from promptctl.rules.test_replies import FailedCheck, Judgement, Reply, readable_blocks, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,19 +49,11 @@ class NewRun(Record):
     origin: Mapping[str, Any] | None = None
 
 
-class Failure(Record):
-    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number."""
-
-    label: str
-    reason: str
-    times: int
-
-
 class CaseOutcome(Record):
     """The result of one case of a run.
 
     `place` is its position in the run, from 1. `errors` is how many replies are missing, which are in no other number.
-    `verdict` is "worse", "better" or None, and `p` the p-value of the case, None without one. `baseline_ids` and
+    `verdict` is "worse" or None, and `p` the p-value of the case, None without one. `baseline_ids` and
     `new_ids` are the replies of each side, the one to show first. `failures` is None if the login may not read them.
     """
 
@@ -76,7 +68,7 @@ class CaseOutcome(Record):
     p: float | None
     baseline_ids: Sequence[str]
     new_ids: Sequence[str]
-    failures: Sequence[Failure] | None
+    failures: Sequence[FailedCheck] | None
 
 
 class RunOutcome(Record):
@@ -409,7 +401,7 @@ def read_results(database: Database, run: int) -> list[tuple[Case, CaseOutcome]]
         ),
         ("select has_table_privilege('promptctl.test_failures', 'select')", []),
     )
-    failures: dict[int, list[Failure]] | None = None
+    failures: dict[int, list[FailedCheck]] | None = None
     if may_read_failures:
         failures = {}
         for place, *fields in database.run(
@@ -419,7 +411,7 @@ def read_results(database: Database, run: int) -> list[tuple[Case, CaseOutcome]]
             """,
             run,
         ):
-            failures.setdefault(place, []).append(Failure(*fields))
+            failures.setdefault(place, []).append(FailedCheck(*fields))
     return [
         (
             Case.from_document(json.loads(definition)),
@@ -446,7 +438,7 @@ def _reply(row: Sequence[Any]) -> Reply:
     case_hash, request_hash, model, stored, *rest = row
     blocks = readable_blocks(stored)
     fields: list[Any] = [case_hash, request_hash, model, blocks, text_of(blocks), *rest]
-    return Reply(*fields, failure_code=None)
+    return Reply(*fields)
 
 
 def _json(value: object) -> str:

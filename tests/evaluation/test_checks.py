@@ -35,7 +35,6 @@ def reply(text: str, response_ms: float | None = 900.0, cost: float | None = 0.0
         cost,
         "2026-11-12T09:30:00Z",
         "id",
-        None,
     )
 
 
@@ -81,7 +80,7 @@ def test_an_assertion_and_its_negation(
     for is_negated, expected in ((False, reason), (True, negated_reason)):
         assertion = Assertion(kind, is_negated, None if is_limit else value, value if is_limit else None)
         passed = expected is None
-        assert check(assertion, reply(text), Case()) == Check(passed, float(passed), expected or "")
+        assert check(assertion, reply(text)) == Check(passed, float(passed), expected or "")
 
 
 @pytest.mark.parametrize("is_negated", [False, True])
@@ -94,14 +93,14 @@ def test_an_assertion_and_its_negation(
 )
 def test_a_time_and_a_cost_that_are_not_known_decide_nothing(kind: str, reason: str, is_negated: bool) -> None:
     with pytest.raises(checks.NotKnown, match=reason):
-        check(Assertion(kind, is_negated, threshold=1.0), reply("{}", response_ms=None, cost=None), Case())
+        check(Assertion(kind, is_negated, threshold=1.0), reply("{}", response_ms=None, cost=None))
 
 
 def test_the_cost_in_a_batch_is_that_of_a_call_outside_of_it() -> None:
     in_batch = reply("", response_ms=None, cost=0.005)
     for threshold, reason in ((0.01, ""), (0.009, "cost $0.01, more than $0.009")):
-        assert check(Assertion("cost", threshold=threshold), in_batch, Case()).reason == reason
-    assert check(Assertion("cost", True, threshold=0.01), in_batch, Case()).reason == "cost $0.01, not more than $0.01"
+        assert check(Assertion("cost", threshold=threshold), in_batch).reason == reason
+    assert check(Assertion("cost", True, threshold=0.01), in_batch).reason == "cost $0.01, not more than $0.01"
 
 
 def test_what_cannot_be_used_fails_with_and_without_negation() -> None:
@@ -113,7 +112,7 @@ def test_what_cannot_be_used_fails_with_and_without_negation() -> None:
         ),
     ]:
         for is_negated in (False, True):
-            result = check(Assertion(assertion.kind, is_negated, *assertion[2:]), reply("{}"), Case())
+            result = check(Assertion(assertion.kind, is_negated, *assertion[2:]), reply("{}"))
             assert (result.passed, result.score) == (False, 0.0)
             assert result.reason.startswith(reason)
 
@@ -142,7 +141,7 @@ def test_what_would_take_for_ever_is_ended(assertion: Assertion, monkeypatch: py
     text = "a" * 60 + "b"
     json_text = f'{{"{text}": 1}}' if "patternProperties" in (assertion.value or {}) else f'["{text}"]'
     began = time.monotonic()
-    result = check(assertion, reply(text if assertion.kind == "regex" else json_text), Case())
+    result = check(assertion, reply(text if assertion.kind == "regex" else json_text))
     assert result == Check(False, 0.0, "took too long: it was ended after 0.05 s")
     assert time.monotonic() - began < 5
 
@@ -161,12 +160,12 @@ def test_what_took_too_long_is_not_tried_with_every_reply_and_never_twice(monkey
     too_long = Check(False, 0.0, "took too long: it was ended after 0.05 s")
     # Once in the run, and once in each report.
     for _ in range(3):
-        results = [check(slow, reply(text), Case()) for text in texts]
+        results = [check(slow, reply(text)) for text in texts]
         assert results == [Check(True, 1.0, ""), *[too_long] * 10]
-    assert check(Assertion("regex", value="(a+)+%", is_negated=True), reply(texts[1]), Case()) == too_long
+    assert check(Assertion("regex", value="(a+)+%", is_negated=True), reply(texts[1])) == too_long
     assert len(tried) == 1 + 3
     # Another pattern is tried.
-    assert check(Assertion("regex", value="a+1"), reply(texts[2]), Case()).passed
+    assert check(Assertion("regex", value="a+1"), reply(texts[2])).passed
     assert len(tried) == 5
 
 
@@ -192,7 +191,7 @@ def test_a_time_limit_leaves_the_signals_as_they_were() -> None:
 
 def test_a_judge_decides_on_a_rubric() -> None:
     with pytest.raises(ValueError, match="a judge decides"):
-        check(Assertion("llm-rubric", value="polite"), reply(""), Case())
+        check(Assertion("llm-rubric", value="polite"), reply(""))
 
 
 PASS, FAIL = Check(True, 1.0, ""), Check(False, 0.0, "a reason")

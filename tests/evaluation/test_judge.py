@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def reply(text: str, identifier: str = "r1", blocks: list[dict[str, Any]] | None = None) -> Reply:
     content = [{"type": "text", "text": text}] if blocks is None else blocks
-    return Reply("c", "q", "m", content, text, "end_turn", 1, 1, 0, 0, 1.0, 0.01, "", identifier, None)
+    return Reply("c", "q", "m", content, text, "end_turn", 1, 1, 0, 0, 1.0, 0.01, "", identifier)
 
 
 def answer(*, passes: bool, score: float | None = None, reason: str = "so") -> Reply:

@@ -46,7 +46,7 @@ class RefusingStorage(MemoryStorage):
 
 
 def reply(number: int) -> Reply:
-    return Reply("", SHA256, "m", [], "", None, None, None, None, None, None, None, "", str(number), None)
+    return Reply("", SHA256, "m", [], "", None, None, None, None, None, None, None, "", str(number))
 
 
 def spool(directory: Path, run: int, *numbers: int) -> SpooledResults:

@@ -30,7 +30,7 @@ def reply(text: str, **fields: Any) -> Reply:
         "case_hash": "c" * 64, "request_hash": "d" * 64, "model": MODEL, "blocks": [{"type": "text", "text": text}],
         "text": text, "stop_reason": "end_turn", "input_tokens": 20, "output_tokens": 9, "cache_read_tokens": 0,
         "cache_write_tokens": 0, "response_ms": 812.0, "cost": 0.0001, "created_at": "2026-11-30T08:00:00Z",
-        "id": "0190", "failure_code": None,
+        "id": "0190",
     }  # fmt: skip
     return Reply(**(known | fields))
 

@@ -11,7 +11,7 @@ import pytest
 from promptctl import errors
 from promptctl.postgres import connecting
 from promptctl.rules.test_cases import Assertion, Case, cases_hash
-from promptctl.rules.test_replies import Judgement, Reply
+from promptctl.rules.test_replies import FailedCheck, Judgement, Reply
 from promptctl.store import case_lists, test_runs
 from tests.schema.support import rows, run, value
 
@@ -62,7 +62,7 @@ def reply(request_hash: str, text: str = "Hi.", **changes: Any) -> Reply:
         "case_hash": CASES[0].hash, "request_hash": request_hash, "model": "claude-sonnet-4-5-20250929",
         "blocks": [{"type": "text", "text": text}], "text": text, "stop_reason": "end_turn", "input_tokens": 30,
         "output_tokens": 4, "cache_read_tokens": 5, "cache_write_tokens": 6, "response_ms": 7.5, "cost": 0.001,
-        "created_at": "", "id": str(uuid.uuid4()), "failure_code": None,
+        "created_at": "", "id": str(uuid.uuid4()),
     }  # fmt: skip
     return Reply(**fields | changes)
 
@@ -84,7 +84,7 @@ def result(place: int, **changes: Any) -> test_runs.CaseOutcome:
         "place": place, "baseline_passes": 3, "baseline_replies": 3, "new_passes": 0, "new_replies": 3, "errors": 1,
         "is_changed": True, "verdict": "worse", "p": 0.01, "baseline_ids": [str(uuid.uuid4())],
         "new_ids": [str(uuid.uuid4()), str(uuid.uuid4())],
-        "failures": [test_runs.Failure('contains "30 days"', "not in the reply", 3)],
+        "failures": [FailedCheck('contains "30 days"', "not in the reply", 3)],
     }  # fmt: skip
     return test_runs.CaseOutcome(**fields | changes)
 
