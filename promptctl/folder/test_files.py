@@ -56,6 +56,7 @@ _INSTEAD: Mapping[str, str] = {
     "assertionTemplates": "repeat the assertion in each case, or put it under defaultTest",
 }
 _MOST_PROBLEMS = 50
+_LONGEST_START = 40
 
 
 class TestFile(Record):
@@ -235,8 +236,8 @@ class _FileParser:
                 report("the weights of its assertions are all 0, so no reply reaches its threshold")
                 return
             yield Case(
-                case.description, case_values, case.messages, complete, threshold, case.repeat, case.is_critical,
-                case.group, case.judge,
+                _description(case, {name: case_values[name] for name, items in values.items() if len(items) > 1}),
+                case_values, case.messages, complete, threshold, case.repeat, case.is_critical, case.group, case.judge,
             )  # fmt: skip
 
     def _rest_of_case(self, keys: dict[object, object], report: Report) -> Case:
@@ -328,6 +329,16 @@ def _partial_case(keys: dict[object, object], report: Report) -> _PartialCase:
     values = _values(keys["vars"], report) if "vars" in keys else {}
     written = written_assertions.read(keys["assert"], report) if keys.get("assert") is not None else ()
     return _PartialCase(values, written, None if threshold is None else float(cast("float", threshold)))
+
+
+def _description(case: Case, chosen: Mapping[str, str]) -> str:
+    """Return the description of one of several cases, with its own values: without them they would have one name."""
+    if not chosen or not (case.description or case.messages):
+        return case.description
+    title = case.title
+    # The title of the new case is cut, and must have the values.
+    start = title if len(title) <= _LONGEST_START else title[: _LONGEST_START - 1] + "…"
+    return f"{start} ({', '.join(f'{name}={value}' for name, value in chosen.items())})"
 
 
 def _values(value: object, report: Report) -> dict[str, list[str]]:

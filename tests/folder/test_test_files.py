@@ -113,6 +113,19 @@ def test_lists_of_values_make_a_case_for_each_combination() -> None:
     ]
 
 
+def test_the_cases_of_a_list_of_values_have_their_values_in_their_names() -> None:
+    [short, _, long, other] = parse(
+        """
+- {description: Refund, message: hello, vars: {plan: [free, team], city: Rome}}
+- {message: %s, vars: {plan: [free, team]}}
+"""
+        % ("long " * 30)
+    ).cases
+    assert (short.title, short.messages) == ("Refund (plan=free)", ({"role": "user", "content": "hello"},))
+    assert long.title.endswith("… (plan=free)")
+    assert long.title != other.title
+
+
 def test_what_every_case_has() -> None:
     first, second = parse("""\
 defaultTest:
