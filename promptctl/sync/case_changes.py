@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def case_notes(prompt: FolderPrompt, stored: StoredPrompt | None, *, has_new_cas
     if prompt.tests is None or not prompt.tests.cases or not prompt.versions:
         return []
     newest = max(file.number for file in prompt.versions)
-    notes: list[Change] = []
+    notes = _notes_of_braces(prompt) if has_new_cases else []
     for file in prompt.versions:
         if file.number not in (prompt.active, newest):
             continue
@@ -70,6 +71,24 @@ def case_notes(prompt: FolderPrompt, stored: StoredPrompt | None, *, has_new_cas
             )
             notes += [Change(NOTE, prompt.name, file.number, message) for message in messages]
     return notes
+
+
+def _notes_of_braces(prompt: FolderPrompt) -> list[Change]:
+    """Return notes about messages that look like promptfoo's templates, at most three."""
+    notes: list[Change] = []
+    for place, case in enumerate(prompt.tests.cases if prompt.tests is not None else (), 1):
+        names = [name for name in case.values if _has_braces(case, name)]
+        if names and len(notes) < _MOST_PROBLEMS:
+            braces = f"{{{{{names[0]}}}}}"
+            message = f"tests: case {place} ({case.title}) is sent with {braces} as it is: a message is no template"
+            notes.append(Change(NOTE, prompt.name, WHOLE_PROMPT, message, yaml_path=prompt.test_path))
+    return notes
+
+
+def _has_braces(case: Case, name: str) -> bool:
+    """Whether a text message has `{{name}}`."""
+    pattern = re.compile(rf"\{{\{{\s*{re.escape(name)}\s*\}}\}}")
+    return any(pattern.search(str(message.get("content"))) for message in case.messages)
 
 
 def _problems(cases: Sequence[Case], file: FileVersion, version: StoredVersion | None) -> list[str]:

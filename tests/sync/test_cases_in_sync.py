@@ -179,3 +179,12 @@ def test_a_file_of_cases_that_cannot_be_used_is_named_by_every_plan(promptctl: P
         assert (refused.code, refused.out) == (1, "")
         assert "prompts/a/tests.yaml: case 1: assert 1: " in refused.err
         assert "nonsense" in refused.err
+
+
+def test_a_message_that_looks_like_a_template_has_a_note(promptctl: Promptctl) -> None:
+    cases = '- {message: "Of {{ plan }}?", vars: {plan: pro}}\n- {message: "Of {{other}}, {plan}", vars: {plan: pro}}\n'
+    done = sync(promptctl, v1_txt="Hi {plan}.\n", tests_yaml=cases)
+    assert done.code == 0
+    [note] = [line for line in done.out.splitlines() if line.startswith("note")]
+    assert note.endswith("tests: case 1 (Of {{ plan }}?) is sent with {{plan}} as it is: a message is no template")
+    assert sync(promptctl).out == ""
