@@ -77,7 +77,7 @@ def add(
         raise errors.Failed("cannot_write", message, hint="promptctl test add --folder FOLDER") from None
     _answer(run, name, path, case)
     run.note(
-        f"next: promptctl sync {shlex.quote(folder)} --dry-run, because test {name} runs the cases of the last sync"
+        f"next: promptctl sync {shlex.quote(folder)} --dry-run; a test runs the cases that the last sync stored"
     )
 
 
