@@ -94,9 +94,7 @@ def test_a_case_is_added_once(promptctl: Promptctl, home: Path) -> None:
     words = ["test", "add", "support", "--from", "chat.json", "--contains", "30 days", "-d", "Returns"]
     ended = promptctl(*words)
     assert (ended.code, ended.out) == (0, 'added "Returns" to prompts/support/tests.yaml\n')
-    assert ended.err == (
-        "next: promptctl sync prompts --dry-run; a test runs the cases that the last sync stored\n"
-    )
+    assert ended.err == ("next: promptctl sync prompts --dry-run; a test runs the cases that the last sync stored\n")
     assert (folder / "tests.yaml").read_text() == (
         "tests:\n"
         "  - description: Returns\n"

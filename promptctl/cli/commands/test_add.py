@@ -76,9 +76,7 @@ def add(
         message = f"cannot write {references.quoted(path)}: {problem.strerror}"
         raise errors.Failed("cannot_write", message, hint="promptctl test add --folder FOLDER") from None
     _answer(run, name, path, case)
-    run.note(
-        f"next: promptctl sync {shlex.quote(folder)} --dry-run; a test runs the cases that the last sync stored"
-    )
+    run.note(f"next: promptctl sync {shlex.quote(folder)} --dry-run; a test runs the cases that the last sync stored")
 
 
 def _checked_values(
