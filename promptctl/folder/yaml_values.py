@@ -73,4 +73,6 @@ def other_key(key: object, keys: Sequence[str], instead: Mapping[str, str]) -> s
     """Return the message about a key that is not one of `keys`. `instead` has what to use for keys of promptfoo."""
     if key in instead:
         return f"{key} is not supported ({instead[cast('str', key)]}): the keys are {', '.join(keys)}"
-    return f"{unknown_key(key, keys)}; the keys are {', '.join(keys)}"
+    problem = unknown_key(key, keys)
+    separator = " The" if problem.endswith("?") else "; the"
+    return f"{problem}{separator} keys are {', '.join(keys)}"

@@ -106,20 +106,20 @@ def list_items(text: str) -> list[str]:
 
 def _unknown_type(written_type: str, kind: str) -> str:
     instead = _INSTEAD.get(kind) or _INSTEAD.get(kind.partition(":")[0])
-    reason = f" ({instead}):" if instead else _similar_type(written_type)
+    reason = f" ({instead}): the" if instead else _similar_type(written_type)
     return (
-        f"the type {_shortened(written_type)} is not supported{reason} the types are {', '.join(KINDS)}, and not- "
+        f"the type {_shortened(written_type)} is not supported{reason} types are {', '.join(KINDS)}, and not- "
         "before each"
     )
 
 
 def _similar_type(written_type: str) -> str:
-    """Return the question for the most similar type, and the sign before the list of types."""
+    """Return the question for the most similar type, and the beginning of the list of types."""
     import difflib
 
     types = [*KINDS, *(f"not-{kind}" for kind in KINDS)]
     similar = difflib.get_close_matches(written_type.strip().lower().replace("_", "-").replace(" ", "-"), types, n=1)
-    return f": did you mean {similar[0]}?;" if similar else ":"
+    return f": did you mean {similar[0]}? The" if similar else ": the"
 
 
 def _normalised(kind: str, value: object, problems: list[str]) -> Any:

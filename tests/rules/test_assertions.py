@@ -107,7 +107,7 @@ def test_a_type_of_promptfoo_is_refused_with_what_to_use(written: str, instead: 
 def test_an_unknown_type_is_refused_with_the_types() -> None:
     problems: list[str] = []
     assertions.make("contain", "a", None, None, None, problems.append)
-    assert problems[0].startswith("the type contain is not supported: did you mean contains?; the types are equals,")
+    assert problems[0].startswith("the type contain is not supported: did you mean contains? The types are equals,")
     for written, meant in (("contians", "contains"), ("not-contians", "not-contains"), ("IS-JSON", "is-json")):
         problems.clear()
         assertions.make(written, "a", None, None, None, problems.append)
