@@ -139,7 +139,7 @@ class Judging:
 
     def _ask(self, votings: Sequence[Voting]) -> None:
         """Make one call for each voting."""
-        # Votings with the same request share its answers, each of which goes to one of them.
+        # Votings with the same request share the calls. Each answer goes to one voting.
         waiting: dict[str, list[Voting]] = {}
         pending: list[Call] = []
         for voting in votings:

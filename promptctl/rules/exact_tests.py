@@ -50,7 +50,7 @@ def fisher(table: Table) -> float:
 
 
 def drop_in_all(tables: Iterable[Table]) -> float:
-    """Return the one-sided p-value of a drop over all tables, each of which is a stratum.
+    """Return the one-sided p-value of a drop over all tables. Each table is a stratum.
 
     It is the exact form of the test of W. G. Cochran (1954) and of N. Mantel and W. Haenszel, "Statistical Aspects of
     the Analysis of Data from Retrospective Studies", Journal of the National Cancer Institute 22 (1959): the

@@ -57,7 +57,7 @@ def set_lists(database: Database, lists: Mapping[str, CaseList], *, author: str)
 
 
 def _documents(lists: Mapping[str, CaseList]) -> Iterator[str]:
-    """Yield the lists as JSON arrays, each of which is not much larger than a statement should be."""
+    """Yield the lists as JSON arrays. No array is much larger than a statement should be."""
     parts: list[str] = []
     size = 0
     for name, one in lists.items():

@@ -72,7 +72,7 @@ class CaseOutcome(Record):
 
 
 class RunOutcome(Record):
-    """How a run ended: with a verdict, or with the code of a failure, because of which there is no verdict.
+    """How a run ended: with a verdict, or with the code of a failure and no verdict.
 
     `verdict` is "better", "not worse", "undecided" or "worse". `change`, `lower` and `upper` are the change of the pass
     rate with its interval, from -1 to 1, and `p` is its p-value; None if they are not known. `why` is the reason in

@@ -187,7 +187,7 @@ def test_a_rate_limit_that_lets_no_call_pass_ends_the_calls(
     assert len(claude.requests) - before <= 3 * 8
 
 
-def test_the_cache_of_an_hour_has_its_price_whoever_says_so() -> None:
+def test_the_cache_of_an_hour_has_its_price_by_the_request_or_by_the_usage() -> None:
     budget = Budget(None, "2026-11-30T00:00:00Z")
     tokens = TokensUsed(1000, 10, 0, 1000)
     block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}

@@ -151,7 +151,7 @@ def test_the_option_repeat_outranks_that_of_a_case(run_cases: RunCases) -> None:
 
 def test_many_repetitions_are_kept_for_the_next_run_too(run_cases: RunCases) -> None:
     run = run_cases()
-    # Two cases with the same input, of which each has as many replies.
+    # Two cases with the same input, each with as many replies.
     cases = [case(1, repeat=45), case(1, Assertion("contains", value="reply"), repeat=45)]
     result = run.run(cases, is_batch=True)
     assert [(one.new_replies, one.baseline_replies) for one in result.cases] == [(45, 30)] * 2

@@ -175,7 +175,7 @@ def _equal_rates(cases: int, baseline: float, new: float) -> Callable[[random.Ra
 
 
 def _one_broken(cases: int, rate: float) -> Callable[[random.Random], Rates]:
-    """Return rates of cases of which the first one, which nearly always passes, falls to a rate."""
+    """Return the rates of cases. The first case nearly always passes before, and falls to a rate."""
     baseline = _mixed(cases)
     return lambda _: Rates(baseline, [rate, *baseline[1:]], [None] * cases)
 
