@@ -6,13 +6,13 @@ import fcntl
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class Terminal:
         waiting = [self._leader]
         if self._follower is not None and self._exit is not None:
             waiting.append(self._exit)
-        ready = select.select(waiting, [], [], max(seconds, 0))[0]
+        # Unlike select, it accepts descriptors above 1023, which a process with many open files has.
+        ready = connection.wait(waiting, max(seconds, 0))
         if self._leader not in ready:
             if ready:
                 self._close_follower()

@@ -59,16 +59,28 @@ def start(*arguments: str) -> Callable[[], str | None]:
     to run git.
     """
     process_and_output = _start(arguments)
-    if process_and_output is None:
-        return lambda: None
-    process, output = process_and_output
+    return (lambda: None) if process_and_output is None else _Answer(*process_and_output)
 
-    def wait() -> str | None:
+
+class _Answer:
+    """The output of a git that was started. A call waits for git. If nobody calls it, git is ended with it."""
+
+    def __init__(self, process: int, output: int) -> None:
+        self._process = process
+        self._output: int | None = output
+
+    def __call__(self) -> str | None:
+        if self._output is None:
+            raise RuntimeError("the output of git was read before")
+        output, self._output = self._output, None
         with open(output, encoding="utf-8", errors="surrogateescape") as pipe:
             text = pipe.read().strip("\n")
-        return text if _wait(process) == 0 else None
+        return text if _wait(self._process) == 0 else None
 
-    return wait
+    def __del__(self) -> None:
+        if self._output is not None:
+            os.close(self._output)
+            _end(self._process)
 
 
 def error_message(*arguments: str) -> str:
@@ -132,11 +144,7 @@ def _read_fields(process_and_output: tuple[int, int] | None) -> Generator[str]:
             if rest:
                 yield os.fsdecode(rest)
     finally:
-        try:  # noqa: SIM105 - contextlib is an import
-            os.kill(process, _SIGTERM)
-        except OSError:
-            pass
-        _wait(process)
+        _end(process)
 
 
 def _start(arguments: tuple[str, ...]) -> tuple[int, int] | None:
@@ -170,6 +178,15 @@ def _environment() -> dict[str, str]:
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
     return inherited | _FIXED
+
+
+def _end(process: int) -> None:
+    """End a git whose output is not needed."""
+    try:  # noqa: SIM105 - contextlib is an import
+        os.kill(process, _SIGTERM)
+    except OSError:
+        pass
+    _wait(process)
 
 
 def _wait(process: int) -> int | None:

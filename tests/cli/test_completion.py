@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import shlex
 import shutil
 import socket
 import subprocess
 import time
+from multiprocessing import connection
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,7 +189,7 @@ class Shell:
         deadline = time.monotonic() + 20
         for text_to_find in (until, "READY> "):
             while (place := self.output.find(text_to_find, position)) < 0:
-                ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - time.monotonic()))
+                ready = connection.wait([self._leader], max(0.0, deadline - time.monotonic()))
                 assert ready, self.output
                 self.output += os.read(self._leader, 65536).decode(errors="replace")
             position = place + len(text_to_find)

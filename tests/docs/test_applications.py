@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +265,7 @@ class Node:
     def answers(self, seconds: float) -> bool:
         """Whether an answer comes within this time."""
         assert self._process.stdout is not None
-        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+        return bool(connection.wait([self._process.stdout.fileno()], seconds))
 
     def get(self, *arguments: object) -> Any:
         self.ask(*arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from promptctl.folder import git, remotes
@@ -29,6 +31,14 @@ def test_a_path_is_kept_as_it_is() -> None:
 def test_a_failing_git_command_returns_none() -> None:
     assert git.start("config", "no.such-key")() is None
     assert git.start("no-such-command")() is None
+
+
+def test_an_answer_that_nobody_reads_leaves_no_open_file() -> None:
+    files = set(os.listdir("/dev/fd"))
+    answer = git.start("cat-file", "--batch")
+    assert len(set(os.listdir("/dev/fd")) - files) == 1
+    del answer
+    assert set(os.listdir("/dev/fd")) == files
 
 
 def test_a_missing_git_program_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

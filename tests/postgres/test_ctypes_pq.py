@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import resource
-import select
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg.pq import abc
 
-from promptctl.postgres import ctypes_pq, libpq_library
+from promptctl.postgres import ctypes_pq, libpq_library, waiting
 from promptctl.postgres.connection import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -80,12 +79,12 @@ def connections(server: Server, database_name: str) -> Iterator[tuple[PGconn, PG
 def results(pgconn: PGconn, *, synced: bool = False) -> list[Any]:
     """Return the contents of all results, up to the end of the statements or of the pipeline."""
     while pgconn.flush():
-        select.select([pgconn.socket], [pgconn.socket], [], 10)
+        assert waiting.ready([pgconn.socket], 10, writable=True)
         pgconn.consume_input()
     contents: list[Any] = []
     while True:
         while pgconn.is_busy():
-            assert select.select([pgconn.socket], [], [], 10)[0]
+            assert waiting.ready([pgconn.socket], 10)
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
@@ -215,7 +214,7 @@ def test_a_running_statement_can_be_cancelled(connections: tuple[PGconn, PGconn]
         while pgconn.flush():
             pass
         # The server ignores a request that arrives before the statement.
-        while not select.select([pgconn.socket], [], [], 0.2)[0]:
+        while not waiting.ready([pgconn.socket], 0.2):
             pgconn.get_cancel().cancel()
         [(status, _, _, fields)] = results(pgconn)
         assert (status, fields[FIELDS.index(b"C")]) == (psycopg.pq.ExecStatus.FATAL_ERROR, b"57014")
