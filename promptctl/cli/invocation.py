@@ -44,7 +44,7 @@ class Invocation:
         shared = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
         self.run = Run(**{option: values.pop(option) for option in shared})
         self.run.words = self.words
-        if name in PAGED and self.run.form == "plain" and not values.get("csv"):
+        if name in PAGED and self.run.form == "plain" and not (values.get("csv") or values.get("format")):
             from promptctl.output import stream
 
             stream.buffer_for_pager()

@@ -354,6 +354,7 @@ SINCE = option(
 BY = option("by", "--by", "KEYS", "Group by version, day, hour or model, or by several, for example day,version.")
 ALL_VERSIONS = flag("all", "--all", "Include versions that were never used.")
 CSV = flag("csv", "--csv", "Print CSV with a header.")
+STATS_FORMAT = option("format", "--format", "FORMAT", "Format of the answer: text or prometheus (metrics of all time).")
 
 # compare.
 COMPARED = argument("reference", "NAME[@A]", "Prompt, or prompt and version A.")

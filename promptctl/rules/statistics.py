@@ -204,7 +204,7 @@ def _group(
         cache_hit_rate=_cache_hit_rate(parts),
         cost_usd=_cost(parts, price),
         cache_saved_usd=_cache_saved(parts, price),
-        last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=_without_zone, default=None),
+        last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=without_zone, default=None),
         avg_score=_average((row.score, row.with_score) for row in [*parts, *scores]),
         scored=sum(row.with_score for row in [*parts, *scores]),
         without_unit=sum(part.without_unit for part in parts),
@@ -212,7 +212,8 @@ def _group(
     )
 
 
-def _without_zone(time: Timestamp) -> str:
+def without_zone(time: Timestamp) -> str:
+    """Return a time in a form in which the order of texts is that of times."""
     # Without the Z, the order of texts is that of times: "…:00.5" is after "…:00", but "…:00.5Z" is before "…:00Z".
     return time.removesuffix("Z")
 
@@ -235,7 +236,7 @@ def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
     A part costs its number of uses times the price of an average use. This is exact: all uses of a
     part are in one price tier, and within a tier a price is linear in the tokens.
     """
-    costs = [_part_cost(part, price, with_cache=True) for part in parts if part.with_tokens]
+    costs = [part_cost(part, price, with_cache=True) for part in parts if part.with_tokens]
     return _sum_if_known(costs)
 
 
@@ -247,12 +248,12 @@ def _cache_saved(parts: Sequence[UseSums], price: Price) -> float | None:
     savings: list[float | None] = []
     for part in parts:
         if part.with_tokens and (part.cache_read_tokens or part.cache_write_tokens):
-            uncached, actual = (_part_cost(part, price, with_cache=with_cache) for with_cache in (False, True))
+            uncached, actual = (part_cost(part, price, with_cache=with_cache) for with_cache in (False, True))
             savings.append(None if uncached is None or actual is None else uncached - actual)
     return _sum_if_known(savings)
 
 
-def _part_cost(part: UseSums, price: Price, *, with_cache: bool) -> float | None:
+def part_cost(part: UseSums, price: Price, *, with_cache: bool) -> float | None:
     """Return the cost of a part in US dollars, with or without its cache; None if its price is not known."""
     if part.model is None or part.last_used_at is None:
         return None

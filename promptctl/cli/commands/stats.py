@@ -25,6 +25,7 @@ def stats(
     by: str | None = None,
     all: bool = False,
     csv: bool = False,
+    format: str | None = None,
 ) -> None:
     """Show uses, errors, tokens, times and cost of each version.
 
@@ -41,9 +42,14 @@ def stats(
       promptctl stats default-system-prompt
       promptctl stats --by day --since 7d
       promptctl stats default-system-prompt --by day,version --csv
+      promptctl stats --format prometheus
     """
     if name is not None:
         references.check_name(name)
+    _check_format(run, format, since=since, by=by, all=all, csv=csv)
+    if format == "prometheus":
+        _show_metrics(run, name)
+        return
     keys = _keys(by)
     if csv and run.form != "plain":
         raise errors.Usage("usage", "use only one of --csv, --json and --quiet")
@@ -81,6 +87,43 @@ def stats(
         _note_routes_and_holds(measured)
     for verdict in verdicts:
         messages.note(verdict)
+
+
+def _check_format(run: Run, format: str | None, *, since: str | None, by: str | None, all: bool, csv: bool) -> None:
+    """Raise Usage for an unknown format, and for options that it does not go with."""
+    if format not in (None, "text", "prometheus"):
+        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text or prometheus")
+    other = f"--{run.form}" if run.form != "plain" else "--csv" if csv else None
+    if format is not None and other is not None:
+        raise errors.Usage("usage", f"use only one of --format {format} and {other}")
+    selections = {"--since": since is not None, "--by": by is not None, "--all": all}
+    if format == "prometheus" and (option := next((option for option in selections if selections[option]), None)):
+        raise errors.Usage("usage", f"--format prometheus has the sums of all time of each version: leave out {option}")
+
+
+def _show_metrics(run: Run, name: str | None) -> None:
+    """Print the page of metrics for Prometheus."""
+    from promptctl.output import prometheus_view
+    from promptctl.rules import exported_counters
+    from promptctl.store import monitoring
+
+    keys = ["version"]
+    with run.database() as database, prices.LoadInBackground():
+        measured = store.read_measurements(database, name, None, keys, trend=False)
+        has_prices = _needs_prices(measured) and prices.are_installed()
+        if has_prices and (days := _price_days(measured)):
+            measured = store.read_measurements(database, name, None, keys, trend=False, price_days=days)
+        moment, prompts = monitoring.read(database, name)
+    serving = {
+        (prompt.name, version)
+        for prompt in prompts
+        for version in (prompt.active_version, prompt.candidate_version)
+        if version is not None
+    }
+    versions = exported_counters.counters(
+        measured, serving, moment.day_ago, prices.cost_usd if has_prices else _no_price
+    )
+    prometheus_view.show(versions, prompts, moment)
 
 
 def _verdicts(database: Database, name: str) -> list[str]:
