@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 10;
+    expected constant integer := 11;
     -- Applications that were made for this version, or for one between the two, work with this schema.
     compatible constant integer := 4;
     -- The first release of promptctl that has this schema.
@@ -212,6 +212,9 @@ begin
         create domain promptctl.use_bucket as smallint;
         alter domain promptctl.use_bucket
             add constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999) not valid;
+        create domain promptctl.trace_id as uuid;
+        alter domain promptctl.trace_id
+            add constraint a_trace_id_is_not_zero check (value <> '00000000-0000-0000-0000-000000000000') not valid;
         create domain promptctl.fallback_name as text;
         alter domain promptctl.fallback_name
             add constraint a_fallback_has_a_valid_name check (value ~ '^[A-Za-z0-9._/~-]{1,200}$') not valid;
@@ -249,6 +252,10 @@ comment on constraint the_epoch_of_a_use_is_not_negative on domain promptctl.use
 comment on domain promptctl.use_bucket is 'The bucket of a unit.';
 comment on constraint a_bucket_is_between_0_and_9999 on domain promptctl.use_bucket is
     'The range of the function promptctl.bucket.';
+comment on domain promptctl.trace_id is
+    'The identifier of a trace of the W3C and of OpenTelemetry: 16 bytes, of which at least one is not zero.';
+comment on constraint a_trace_id_is_not_zero on domain promptctl.trace_id is
+    'OpenTelemetry has zeros where there is no trace. A use without a trace has null.';
 comment on domain promptctl.fallback_name is 'The name that an application requested.';
 comment on constraint a_fallback_has_a_valid_name on domain promptctl.fallback_name is
     'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
@@ -1194,6 +1201,7 @@ create table if not exists promptctl.uses (
     request_id promptctl.short_text,
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_in bigint not null default promptctl.recording_number(),
+    trace_id promptctl.trace_id,
 
     constraint a_use_is_recorded_once primary key (id),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
@@ -1233,6 +1241,8 @@ comment on column promptctl.uses.cache_write_tokens is
 comment on column promptctl.uses.first_token_ms is 'From the request to the first text of the reply.';
 comment on column promptctl.uses.request_id is
     'The identifier of the request at the provider of the model, for its support.';
+comment on column promptctl.uses.trace_id is
+    'The trace of the application to which the call belongs; null: none. Tracing systems write it without dashes.';
 comment on column promptctl.uses.outcome is '"ok", or the name of the error that the call ended in.';
 comment on constraint a_use_has_a_valid_time on promptctl.uses is 'Each use belongs to an hour and a day.';
 comment on constraint a_use_is_recorded_once on promptctl.uses is
@@ -3567,7 +3577,7 @@ create or replace function promptctl.record_use(name text, version integer, epoc
                                                 cache_read_tokens bigint default null,
                                                 cache_write_tokens bigint default null,
                                                 first_token_ms double precision default null,
-                                                request_id text default null)
+                                                request_id text default null, trace_id uuid default null)
 returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3589,13 +3599,15 @@ begin
         perform promptctl.require_version(record_use.name, record_use.version, 'any');
     end if;
     insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms,
-                                outcome, score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id)
+                                outcome, score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id,
+                                trace_id)
     values (recorded, record_use.name, record_use.version, stored_epoch,
             promptctl.bucket(coalesce(seed, record_use.name), promptctl.unit_text(unit)),
             promptctl.shorten(record_use.model),
             record_use.input_tokens, record_use.output_tokens, record_use.response_ms,
             promptctl.shorten(record_use.outcome), record_use.score, record_use.cache_read_tokens,
-            record_use.cache_write_tokens, record_use.first_token_ms, promptctl.shorten(record_use.request_id))
+            record_use.cache_write_tokens, record_use.first_token_ms, promptctl.shorten(record_use.request_id),
+            record_use.trace_id)
     on conflict do nothing;
     return recorded;
 end
@@ -3604,7 +3616,8 @@ $$;
 comment on function promptctl.record_use is
     'Records one call of a model with the version that was served: tokens, milliseconds, and an outcome, "ok" or the '
     'name of an error. input_tokens is all of the input, including cache_read_tokens and cache_write_tokens. A number '
-    'that was not reported is null. A use that is sent again with the same use_id is stored once. Returns the use_id.';
+    'that was not reported is null. A use that is sent again with the same use_id is stored once. trace_id is the trace of '
+    'the call. Returns the use_id.';
 
 create or replace function promptctl.require_valid_ages(ages_ms double precision[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -3641,7 +3654,8 @@ create or replace function promptctl.record_uses(ids uuid[], names text[], versi
                                                  input_tokens bigint[], output_tokens bigint[],
                                                  cache_read_tokens bigint[], cache_write_tokens bigint[],
                                                  response_ms double precision[], first_token_ms double precision[],
-                                                 outcomes text[], scores double precision[], request_ids text[])
+                                                 outcomes text[], scores double precision[], request_ids text[],
+                                                 trace_ids uuid[] default null)
 returns promptctl.recording_result
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3660,7 +3674,9 @@ begin
             cardinality(names), cardinality(versions), cardinality(epochs), cardinality(ages_ms), cardinality(buckets),
             cardinality(models), cardinality(input_tokens), cardinality(output_tokens), cardinality(cache_read_tokens),
             cardinality(cache_write_tokens), cardinality(response_ms), cardinality(first_token_ms),
-            cardinality(outcomes), cardinality(scores), cardinality(request_ids)]) f (number)
+            cardinality(outcomes), cardinality(scores), cardinality(request_ids),
+            -- Applications of schema version 10 and older do not pass them.
+            case when trace_ids is null then sent else cardinality(trace_ids) end]) f (number)
                where coalesce(f.number, 0) <> sent) then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'arrays_of_uses_are_equal_in_length',
             message = 'the arrays of the uses differ in length';
@@ -3688,15 +3704,15 @@ begin
     end if;
     insert into promptctl.uses (id, name, version, epoch, recorded_at, bucket, model, input_tokens, output_tokens,
                                 cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome, score,
-                                request_id, recorded_in)
+                                request_id, recorded_in, trace_id)
     select u.id, u.name, u.version, u.epoch, received_at - make_interval(secs => greatest(u.age, 0) / 1000), u.bucket,
            promptctl.shorten(u.model), u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
            u.response_ms, u.first_token_ms, promptctl.shorten(u.outcome), u.score, promptctl.shorten(u.request_id),
-           recording
+           recording, u.trace_id
     from unnest(ids, names, versions, epochs, ages_ms, buckets, models, input_tokens, output_tokens, cache_read_tokens,
-                cache_write_tokens, response_ms, first_token_ms, outcomes, scores, request_ids)
+                cache_write_tokens, response_ms, first_token_ms, outcomes, scores, request_ids, trace_ids)
         u (id, name, version, epoch, age, bucket, model, input_tokens, output_tokens, cache_read_tokens,
-           cache_write_tokens, response_ms, first_token_ms, outcome, score, request_id)
+           cache_write_tokens, response_ms, first_token_ms, outcome, score, request_id, trace_id)
     where late = 0 or received_at - make_interval(secs => greatest(u.age, 0) / 1000) >= kept_from
     -- In one order, so that two sessions that send the same uses do not deadlock.
     order by u.id
@@ -3711,7 +3727,7 @@ comment on function promptctl.record_uses is
     'Records many uses, all or none, from arrays of one length; see record_use. Each use has a bucket instead of a '
     'unit, and instead of a time an age in milliseconds, because clocks differ. A use that is stored already is not '
     'stored again. A use that is older than the stored single uses is not counted, because it may have been counted '
-    'before.';
+    'before. Without trace_ids, no use has a trace.';
 
 create or replace function promptctl.record_fallbacks(ids uuid[], names text[], ages_ms double precision[],
                                                       models text[], input_tokens bigint[], output_tokens bigint[],

@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 
 # The version that schema.sql installs, and that the statements in `store` require.
-VERSION = 10
+VERSION = 11
 
 
 class Migration:
@@ -38,6 +38,7 @@ MIGRATIONS = [
     Migration("0008_experiments.sql", start=7, version=8, compatible_version=4),
     Migration("0009_requests.sql", start=8, version=9, compatible_version=4),
     Migration("0010_tests.sql", start=9, version=10, compatible_version=4),
+    Migration("0011_traces.sql", start=10, version=11, compatible_version=4),
 ]
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))

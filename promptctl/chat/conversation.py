@@ -209,6 +209,7 @@ def _use_record(use_id: str, served: ServedVersion, attempt: Attempt, unit: str 
         outcome=attempt.outcome,
         score=None,
         request_id=attempt.request_id,
+        trace_id=None,
     )
 
 

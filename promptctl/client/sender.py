@@ -74,7 +74,7 @@ class Sender:
         else:
             self._database.set_timeout(answer_seconds)
 
-    def begin_batch(self, records: list[QueuedRecord], arrays: list[str]) -> Batch:
+    def begin_batch(self, records: list[QueuedRecord], arrays: list[str | None]) -> Batch:
         """Send the uses among the records and do not wait. `arrays` is what `use_arrays` returned for the records."""
         assert self._database is not None
         try:
@@ -152,7 +152,7 @@ class Sender:
         store.score(database, scores)
 
 
-def use_arrays(records: Sequence[QueuedRecord]) -> list[str]:
+def use_arrays(records: Sequence[QueuedRecord]) -> list[str | None]:
     """Return the uses among some records as the parameters of a statement.
 
     This is apart from `begin_batch`, because it can be done while another batch is being stored.

@@ -54,6 +54,8 @@ class Use:
     request_id: str | None = None
     first_token_at: float | None = None
     early_score: float | None = None
+    # The trace of OpenTelemetry; 0: none. promptctl.otel sets it.
+    trace_id = 0
 
     _id: str | None = None
 

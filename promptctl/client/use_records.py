@@ -38,7 +38,7 @@ def from_use(use: Use) -> UseRecord | FallbackRecord:
     fields = (
         use.id, version.name, use.ended, version.version, version.epoch, use.prompt.bucket, model, input_tokens,
         output_tokens, cache_read, cache_write, response_ms, first_token_ms, outcome, use.early_score,
-        _text(use.request_id),
+        _text(use.request_id), f"{use.trace_id:032x}" if use.trace_id else None,
     )  # fmt: skip
     return tuple.__new__(UseRecord, fields)  # pyright: ignore[reportUnknownMemberType] - a generic of typeshed
 

@@ -18,7 +18,8 @@ class UseRecord(Record):
 
     The parameters of the SQL and the lines of a spool have the order of these fields. `id` is a UUID that the caller
     makes, so that a use that is sent twice is stored once. `ended_at` is a time of time.perf_counter. `input_tokens` is
-    all of the input, with the cached parts. `outcome` is "ok" or the name of an error.
+    all of the input, with the cached parts. `outcome` is "ok" or the name of an error. `trace_id` has 32 hexadecimal
+    digits.
     """
 
     id: str
@@ -37,6 +38,7 @@ class UseRecord(Record):
     outcome: str
     score: float | None
     request_id: str | None
+    trace_id: str | None
 
 
 class FallbackRecord(Record):
@@ -72,11 +74,16 @@ def record(database: Database, uses: Sequence[UseRecord], now: float) -> Recorde
     return begin_recording(database, arrays(uses, now))()
 
 
-def arrays(records: Sequence[UseRecord] | Sequence[FallbackRecord], now: float) -> list[str]:
-    """Return one PostgreSQL array for each field of the records, with ages in milliseconds instead of `ended_at`."""
+def arrays(records: Sequence[UseRecord] | Sequence[FallbackRecord], now: float) -> list[str | None]:
+    """Return one PostgreSQL array for each field of the records, with ages in milliseconds instead of `ended_at`.
+
+    That of `trace_id` is None if no use has a trace: most applications are not traced, and the server has less to read.
+    """
     return [
         _age_array(column, now)
         if field == "ended_at"
+        else None
+        if field == "trace_id" and column.count(None) == len(column)
         else _quoted_array(column)
         if kind.startswith("str")
         else _unquoted_array(column)
@@ -84,13 +91,13 @@ def arrays(records: Sequence[UseRecord] | Sequence[FallbackRecord], now: float) 
     ]
 
 
-def begin_recording(database: Database, arrays: Sequence[str]) -> Callable[[], Recorded]:
+def begin_recording(database: Database, arrays: Sequence[str | None]) -> Callable[[], Recorded]:
     """Send uses, as `arrays` returns them, and return a function that waits for the result."""
     # $3, the age, comes after $5, the epoch, because record_uses has it there.
     wait = database.start(
         """
         select (b).recorded, (b).repeated, (b).late
-        from promptctl.record_uses($1, $2, $4, $5, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) b
+        from promptctl.record_uses($1, $2, $4, $5, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) b
         """,
         *arrays,
     )

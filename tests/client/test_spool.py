@@ -84,6 +84,7 @@ def use_line(ids: list[str], **values: Any) -> list[Any]:
 def use_record(**values: Any) -> UseRecord:
     """Return a use as a client has it in memory."""
     _, use_id, name, _, *others = use_line([], **values)
+    others.append(values.get("trace_id"))
     return UseRecord(use_id, name, time.perf_counter(), *others)
 
 
@@ -330,7 +331,8 @@ def test_damaged_lines_of_a_spool_are_skipped(
     incomplete = json.dumps(use_line([]))
     invalid: list[Any] = [
         5, None, "use", [], {}, ["use"], ["other", 1], [[]], ["use", *[None] * 16],
-        [*use_line([]), 1], use_line([])[:-1],
+        [*use_line([]), 1], [*use_line([]), "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"], [*use_line([]), None, 1],
+        use_line([])[:-1],
         ["use", "x", *use_line([])[2:]], ["use", "{" + ids[0][1:], *use_line([])[2:]], ["use", 5, *use_line([])[2:]],
         use_line([], version="1"), use_line([], version=True), use_line([], bucket=1.5),
         use_line([], input_tokens="7,8"),
@@ -484,6 +486,16 @@ def test_removing_a_sent_file_keeps_uses_written_meanwhile(tmp_path: Path) -> No
     spool.remove(path)
     assert spool.has_files
     assert len(lines(tmp_path / "s")) == 1
+
+
+def test_only_the_line_of_a_traced_use_is_longer_than_that_of_an_older_client() -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for record in (use_record(), use_record(trace_id=trace_id)):
+        line = spool_lines.encode(record)
+        assert len(json.loads(line)) == len(use_line([])) + (record.trace_id is not None)
+        decoded = spool_lines.decode(line)
+        assert isinstance(decoded, UseRecord)
+        assert decoded.trace_id == record.trace_id
 
 
 def test_spooled_times_are_read_back_unchanged_and_never_in_the_future() -> None:

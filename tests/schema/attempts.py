@@ -62,6 +62,7 @@ _FIELDS = {
     "input_tokens": "'{5,null}'", "output_tokens": "'{5,null}'", "cache_read_tokens": "'{1,null}'",
     "cache_write_tokens": "'{1,null}'", "response_ms": "'{5,null}'", "first_token_ms": "'{5,null}'",
     "outcomes": "'{ok,ok}'", "scores": "'{0.5,null}'", "request_ids": "'{r,null}'",
+    "trace_ids": "array[gen_random_uuid(), null]",
 }  # fmt: skip
 _FALLBACK_FIELDS = ("ids", "names", "ages_ms", "models", "input_tokens", "output_tokens", "response_ms", "outcomes")
 
@@ -543,6 +544,7 @@ ATTEMPTS = [
     ),
     Attempt("the_epoch_of_a_use_is_not_negative", _use(epoch="-1"), CHECK),
     *(Attempt("a_bucket_is_between_0_and_9999", _use(bucket=number), CHECK) for number in ("-1", "10000")),
+    Attempt("a_trace_id_is_not_zero", _use(trace_id="'00000000000000000000000000000000'"), CHECK),
     Attempt("a_short_text_has_at_most_200_characters", _use(model="repeat('m', 201)"), CHECK),
     *(
         Attempt("a_use_has_a_valid_time", _use(recorded_at=time), CHECK)
@@ -753,6 +755,8 @@ REFUSALS = [
         for record, fields in ((_uses, tuple(_FIELDS)), (_calls, _FALLBACK_FIELDS))
         for name in fields
         for value in ("'{}'", "null", f"({_FIELDS[name]})[1:1]" if name == "ids" else "'{null}'")
+        # Applications of schema version 10 and older do not pass the traces.
+        if (name, value) != ("trace_ids", "null")
     ),
     *(
         Attempt("an_age_is_at_most_31_years", record(ages_ms=f"'{{0,{age}}}'"), INVALID)

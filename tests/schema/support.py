@@ -124,7 +124,7 @@ _FIELDS: dict[str, tuple[str, Any]] = {
     "input_tokens": ("bigint", None), "output_tokens": ("bigint", None), "cache_read_tokens": ("bigint", None),
     "cache_write_tokens": ("bigint", None), "response_ms": ("double precision", None),
     "first_token_ms": ("double precision", None), "outcomes": ("text", "ok"), "scores": ("double precision", None),
-    "request_ids": ("text", None),
+    "request_ids": ("text", None), "trace_ids": ("uuid", None),
 }  # fmt: skip
 _FALLBACK_FIELDS = ("ids", "names", "ages_ms", "models", "input_tokens", "output_tokens", "response_ms", "outcomes")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Connect = Callable[..., Connection]
 
 HOUR_MS = 3_600_000.0
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 COUNT = "select count(*) from promptctl.uses where name = 'greeter' and version = 1"
 # Records a batch of one use with an id and an age.
 RECORD_ONE = """
@@ -63,6 +64,7 @@ def test_every_field_of_a_use_is_stored_in_its_row(database: Connection) -> None
         "ids": first, "names": "other", "versions": 1, "epochs": 0, "ages_ms": 60_000.0, "buckets": 9999, "models": "m",
         "input_tokens": 9, "output_tokens": 2, "cache_read_tokens": 4, "cache_write_tokens": 5, "response_ms": 3.5,
         "first_token_ms": 0.5, "outcomes": "refusal", "scores": -0.5, "request_ids": "req_1",
+        "trace_ids": TRACE,
     }  # fmt: skip
     assert record(database, [{"ids": second}, complete_use]) == (2, 0, 0)
     uses = rows(
@@ -70,15 +72,17 @@ def test_every_field_of_a_use_is_stored_in_its_row(database: Connection) -> None
         """
         select id, name, version, epoch, round(extract(epoch from now() - recorded_at))::integer, bucket, model,
                input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome,
-               score, request_id
+               score, request_id, replace(trace_id::text, '-', '')
         from promptctl.uses where id = any (%s) order by name
         """,
         [first, second],
     )
     assert uses == [
-        (second, "greeter", 1, 1, 0, *[None] * 8, "ok", None, None),
-        (first, "other", 1, 0, 60, 9999, "m", 9, 2, 4, 5, 3.5, 0.5, "refusal", -0.5, "req_1"),
+        (second, "greeter", 1, 1, 0, *[None] * 8, "ok", None, None, None),
+        (first, "other", 1, 0, 60, 9999, "m", 9, 2, 4, 5, 3.5, 0.5, "refusal", -0.5, "req_1", TRACE),
     ]
+    single = value(database, "select promptctl.record_use('greeter', 1, 1, trace_id => %s)", TRACE)
+    assert value(database, "select replace(trace_id::text, '-', '') from promptctl.uses where id = %s", single) == TRACE
 
 
 @pytest.mark.parametrize("age", [None, 0.0, -1.0, -1e300, float("-inf"), 1e-300])
@@ -123,6 +127,7 @@ def test_the_greatest_age_is_stored_in_its_year(sql: Connection) -> None:
         ({"response_ms": -1.0}, ("23514", "a_response_time_is_from_0_to_1e12_ms")),
         ({"first_token_ms": float("nan")}, ("23514", "a_first_token_time_is_from_0_to_1e12_ms")),
         ({"outcomes": ""}, ("23514", "an_outcome_is_not_empty")),
+        ({"trace_ids": "0" * 32}, ("23514", "a_trace_id_is_not_zero")),
         ({"scores": float("nan")}, ("23514", "a_score_is_a_number")),
         # PostgreSQL itself refuses missing values.
         ({"ids": None}, ("23502", None)),
@@ -315,6 +320,7 @@ def test_record_use_reports_the_broken_rule(database: Connection) -> None:
     for reported, rule in (
         ("score => '-Infinity'", "a_score_is_a_number"),
         ("first_token_ms => 'NaN'", "a_first_token_time_is_from_0_to_1e12_ms"),
+        (f"trace_id => '{'0' * 32}'", "a_trace_id_is_not_zero"),
     ):
         assert refusal(database, f"select promptctl.record_use('greeter', 1, 1, {reported})") == ("23514", rule)
     statement = "select promptctl.record_use('greeter', 1, -1)"

@@ -8,8 +8,8 @@ import re
 import promptctl
 from promptctl import schema
 
-VERSION = 10
-DIGEST = "f05c7d93731ba1cf35ba543c4ac8829db19ba31b4c6cc2d681891a79a03f81ac"
+VERSION = 11
+DIGEST = "ea2c1bd3bb75576e8e0a241cbd6de58ced5a9ebc209483708f548b5034ae42e1"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

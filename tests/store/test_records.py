@@ -97,7 +97,7 @@ def samples(database: Database) -> Database:
 def use_record(version: int) -> uses.UseRecord:
     return uses.UseRecord(
         f"0190f000-0000-7000-8000-00000000000{version}", "split", time.perf_counter(), version, 3, 17,
-        "claude-sonnet-5-5", 120, 80, None, None, 950.5, None, "ok", None, "req_1",
+        "claude-sonnet-5-5", 120, 80, None, None, 950.5, None, "ok", None, "req_1", "4bf92f3577b34da6a3ce929d0e0e4736",
     )  # fmt: skip
 
 

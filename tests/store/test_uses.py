@@ -24,10 +24,10 @@ def test_each_field_of_a_record_is_stored_in_its_column(database_url: str, sql: 
     use = UseRecord(
         id=ids[0], name="greeter", ended_at=now - 60, version=1, epoch=1, bucket=7, model='m"\\,{}', input_tokens=30,
         output_tokens=4, cache_read_tokens=5, cache_write_tokens=6, response_ms=7.5, first_token_ms=2.5, outcome="ok",
-        score=0.5, request_id="r-1",
+        score=0.5, request_id="r-1", trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
     )  # fmt: skip
     unreported = UseRecord(
-        ids[1], "greeter", now, 1, 1, None, None, None, None, None, None, None, None, "failed", None, None
+        ids[1], "greeter", now, 1, 1, None, None, None, None, None, None, None, None, "failed", None, None, None
     )
     fallback = FallbackRecord(ids[2], "nothing", now, "m", 1, 2, 3.5, "ok")
     with connecting.connect(database_url) as database:
@@ -37,6 +37,7 @@ def test_each_field_of_a_record_is_stored_in_its_column(database_url: str, sql: 
         uses.score(database, [ScoreRecord(ids[1], 0.25), ScoreRecord(ids[1], 0.75)])
     columns = [field for field in UseRecord.fields if field not in ("id", "ended_at")]
     stored = rows(sql, f"select {', '.join(columns)} from promptctl.uses order by recorded_at")
+    stored = [(*fields, trace and trace.hex) for *fields, trace in stored]
     assert stored == [tuple(getattr(record, column) for column in columns) for record in (use, unreported)]
     [(age,)] = rows(sql, "select extract(epoch from clock_timestamp() - min(recorded_at))::float8 from promptctl.uses")
     assert 60 <= age < 120
