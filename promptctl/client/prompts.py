@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from typing import Self
 
+    from promptctl.client.metrics import Metrics
     from promptctl.client.state import State
 
 _LOG = logging.getLogger("promptctl")
@@ -263,6 +264,21 @@ class Prompts:
         """The number of uses and scores in memory that may not be recorded yet."""
         processes.check()
         return self._recorder.waiting_items
+
+    def metrics(self, client: str = "") -> Metrics:
+        """Return a collector for prometheus_client: `REGISTRY.register(prompts.metrics())`. The extra is `metrics`.
+
+        Uses are counted from this call on, in this process. `client` is the value of a label with that name, which
+        distinguishes several clients in a process: `REGISTRY.register(a.metrics("a") + b.metrics("b"))`. Raises
+        errors.Failed if prometheus_client is not installed.
+        """
+        try:
+            from promptctl.client import metrics
+        except ModuleNotFoundError as failure:
+            from promptctl import requirements
+
+            raise (requirements.missing_extra(failure) or failure) from None
+        return metrics.collector(client, self._memory, self._follower, self._recorder)
 
     def __enter__(self) -> Self:
         return self

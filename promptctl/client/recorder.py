@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from promptctl.client import processes
 from promptctl.client.backlog import Backlog
 from promptctl.client.delivery import Delivery
+from promptctl.client.use_counts import UseCounts
 
 if TYPE_CHECKING:
     from promptctl.client.memory import Memory
@@ -108,6 +109,16 @@ class Recorder:
     def is_down(self) -> bool:
         """Whether the last attempt to send failed."""
         return self._delivery.failure is not None
+
+    @property
+    def use_counts(self) -> UseCounts | None:
+        """The counts of this process's uses since `count_uses` was called, None before."""
+        return self._backlog.counts
+
+    def count_uses(self) -> None:
+        """Count uses from now on, for metrics."""
+        if self._backlog.counts is None:
+            self._backlog.counts = UseCounts()
 
     @property
     def waiting_items(self) -> int:
