@@ -376,7 +376,8 @@ def stable(text: str) -> str:
     lines = text.split("\n")
     for heading in ("WHEN", "UPDATED", "CREATED", "LAST USED"):
         for place, line in enumerate(lines):
-            if heading in line and line == line.upper():
+            # The times of a table in Markdown are not aligned.
+            if heading in line and line == line.upper() and not line.startswith("| "):
                 _make_recent(lines, place, heading)
     return "\n".join(lines)
 

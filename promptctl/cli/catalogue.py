@@ -59,12 +59,12 @@ HEADINGS = (
             "list": Command(
                 "list_:list_prompts",
                 "List prompts and their active versions.",
-                p.PATTERN, p.ARCHIVED_PROMPTS, p.LIST_LIMIT,
+                p.PATTERN, p.ARCHIVED_PROMPTS, p.LIST_LIMIT, p.TABLE_FORMAT,
             ),
             "show": Command(
                 "show:show",
                 "Show the versions of a prompt and its active text.",
-                p.REFERENCE, p.AT, p.STORED_REQUEST, p.LIMIT, p.ARCHIVED_VERSIONS,
+                p.REFERENCE, p.AT, p.STORED_REQUEST, p.LIMIT, p.ARCHIVED_VERSIONS, p.TABLE_FORMAT,
             ),
             "render": Command(
                 "render:render",
@@ -74,12 +74,12 @@ HEADINGS = (
             "diff": Command(
                 "diff:diff",
                 "Compare the texts and the settings of two versions.",
-                p.LEFT, p.RIGHT, p.EXIT_CODE,
+                p.LEFT, p.RIGHT, p.EXIT_CODE, p.TABLE_FORMAT,
             ),
             "history": Command(
                 "history:history",
                 "Show who changed what, when and why.",
-                p.OPTIONAL_NAME, p.LIMIT,
+                p.OPTIONAL_NAME, p.LIMIT, p.TABLE_FORMAT,
             ),
             "stats": Command(
                 "stats:stats",
@@ -108,6 +108,7 @@ HEADINGS = (
                 "tokens:tokens",
                 "Show how many input tokens a version takes, and what they cost.",
                 p.REFERENCE, p.SECOND_REFERENCE, p.CHAT_MODEL, p.VARIABLES, p.VARIABLES_FILE, p.UNIT, p.TIMEOUT,
+                p.TABLE_FORMAT,
             ),
         },
     ),
@@ -129,17 +130,18 @@ HEADINGS = (
             "activate": Command(
                 "move:activate",
                 "Make a version the active one.",
-                p.REFERENCES, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
+                p.REFERENCES, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, p.TABLE_FORMAT, *p.CHANGE,
             ),
             "deactivate": Command(
                 "move:deactivate",
                 "Leave a prompt without an active version.",
-                p.NAMES, p.EXPECTED_VERSION, p.DRY_RUN, *p.CHANGE,
+                p.NAMES, p.EXPECTED_VERSION, p.DRY_RUN, p.TABLE_FORMAT, *p.CHANGE,
             ),
             "rollback": Command(
                 "move:rollback",
                 "Activate the version that was active before.",
-                p.NAMES, p.TO_VERSION, p.EXPECTED_VERSION, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
+                p.NAMES, p.TO_VERSION, p.EXPECTED_VERSION, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, p.TABLE_FORMAT,
+                *p.CHANGE,
             ),
         },
     ),
@@ -149,15 +151,18 @@ HEADINGS = (
             "split": Command(
                 "split:split",
                 "Serve a candidate version to a share of the units.",
-                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES_IN_SPLIT, *p.CHANGE,
+                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES_IN_SPLIT, p.TABLE_FORMAT,
+                *p.CHANGE,
             ),
-            "route show": Command("route:show", "Show the route of a prompt.", p.NAME),
-            "route set": Command("route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, *p.CHANGE),
-            "route unset": Command("route:unset", "Remove the route of a prompt.", p.NAME, *p.CHANGE),
+            "route show": Command("route:show", "Show the route of a prompt.", p.NAME, p.TABLE_FORMAT),
+            "route set": Command(
+                "route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, p.TABLE_FORMAT, *p.CHANGE
+            ),
+            "route unset": Command("route:unset", "Remove the route of a prompt.", p.NAME, p.TABLE_FORMAT, *p.CHANGE),
             "resolve": Command(
                 "resolve:resolve",
                 "Show which version a request gets, and why.",
-                p.NAME, p.RESOLVED_UNIT, p.ATTRIBUTES,
+                p.NAME, p.RESOLVED_UNIT, p.ATTRIBUTES, p.TABLE_FORMAT,
             ),
         },
     ),
@@ -168,33 +173,39 @@ HEADINGS = (
                 "rollout:start",
                 "Roll a version out in steps, with guards.",
                 p.ROLLOUT_REFERENCE, p.STEPS, p.LEAST_HOLD, p.LEAST_USES, p.GUARDS, p.PATIENCE, p.IN_DOUBT,
-                p.ROLLOUT_FILE, p.ALLOW_NEW_VARIABLES_IN_ROLLOUT, p.DRY_RUN, *p.CHANGE,
+                p.ROLLOUT_FILE, p.ALLOW_NEW_VARIABLES_IN_ROLLOUT, p.DRY_RUN, p.TABLE_FORMAT, *p.CHANGE,
             ),
             "rollout status": Command(
-                "rollout:status", "Show rollouts, their steps and guards.", p.OPTIONAL_ROLLOUT_NAME, p.HTML
+                "rollout:status", "Show rollouts, their steps and guards.", p.OPTIONAL_ROLLOUT_NAME, p.HTML,
+                p.TABLE_FORMAT,
             ),
             "rollout tick": Command(
-                "rollout:tick", "Take the next step of rollouts that are due.", p.ROLLOUT_NAMES, p.AUTHOR
+                "rollout:tick", "Take the next step of rollouts that are due.", p.ROLLOUT_NAMES, p.TABLE_FORMAT,
+                p.AUTHOR,
             ),
             "rollout watch": Command(
-                "rollout:watch", "Tick a rollout until it ends.", p.NAME, p.EVERY, p.WATCH_TIMEOUT, p.AUTHOR
+                "rollout:watch", "Tick a rollout until it ends.", p.NAME, p.EVERY, p.WATCH_TIMEOUT,
+                p.TABLE_FORMAT, p.AUTHOR,
             ),
-            "rollout pause": Command("rollout:pause", "Pause a rollout at its present share.", p.NAME, *p.CHANGE),
-            "rollout resume": Command("rollout:resume", "Resume a paused rollout.", p.NAME, *p.CHANGE),
+            "rollout pause": Command(
+                "rollout:pause", "Pause a rollout at its present share.", p.NAME, p.TABLE_FORMAT, *p.CHANGE
+            ),
+            "rollout resume": Command("rollout:resume", "Resume a paused rollout.", p.NAME, p.TABLE_FORMAT, *p.CHANGE),
             "rollout stop": Command(
-                "rollout:stop", "Stop a rollout: all units get the active version again.", p.NAME, *p.CHANGE
+                "rollout:stop", "Stop a rollout: all units get the active version again.", p.NAME,
+                p.TABLE_FORMAT, *p.CHANGE,
             ),
         },
     ),
     (
         "Releases",
         {
-            "release list": Command("release:list_releases", "List releases, newest first.", p.LIMIT),
-            "release show": Command("release:show", "Show what a release changed.", p.RELEASE),
+            "release list": Command("release:list_releases", "List releases, newest first.", p.LIMIT, p.TABLE_FORMAT),
+            "release show": Command("release:show", "Show what a release changed.", p.RELEASE, p.TABLE_FORMAT),
             "release rollback": Command(
                 "release:rollback",
                 "Roll back every prompt that a release moved.",
-                p.RELEASE, p.SKIP_MOVED, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
+                p.RELEASE, p.SKIP_MOVED, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, p.TABLE_FORMAT, *p.CHANGE,
             ),
         },
     ),
@@ -241,7 +252,9 @@ HEADINGS = (
                 p.MIGRATION_ONLY, p.BREAK_CLIENTS,
             ),
             "db schema": Command("db_schema:print_schema", "Print schema.sql, the schema as SQL."),
-            "db status": Command("db_status:status", "Show which database is used and what it contains."),
+            "db status": Command(
+                "db_status:status", "Show which database is used and what it contains.", p.TABLE_FORMAT
+            ),
             "db maintain": Command(
                 "db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP, p.KEEP_REPLIES
             ),
@@ -252,7 +265,9 @@ HEADINGS = (
                 "Restore a dump to a database without the schema.",
                 p.RESTORED_FILE, p.SKIP_MISSING_ROLES,
             ),
-            "db verify": Command("db_verify:verify", "Check that the data in the database is consistent."),
+            "db verify": Command(
+                "db_verify:verify", "Check that the data in the database is consistent.", p.TABLE_FORMAT
+            ),
             "db url": Command("db_url:url", "Print the URL with which another program connects.", p.URL_PASSWORD),
             "db shell": Command("db_shell:shell", "Open psql on the database.", p.SQL, p.SQL_FILE),
             "db start": Command("db_server:start", "Start the embedded server.", p.LISTEN),

@@ -10,6 +10,7 @@ import os
 from promptctl.cli import command_line
 from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.completion_scripts import SCRIPTS
+from promptctl.cli.formats import CHOICES, OF_STATS
 from promptctl.cli.parameters import FLAG, TEXTS
 from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.margins import METRICS
@@ -32,7 +33,8 @@ _VALUES = {
     "by": KEYS,
     "access": ("viewer", "reviewer", "application", "ticker", "operator"),
     "log_format": ("text", "json"),
-    "format": ("text", "markdown", "json"),
+    "format": CHOICES,
+    "table_format": CHOICES,
     "color": COLOR_CHOICES,
     "shell": tuple(SCRIPTS),
     "template": STYLES,
@@ -41,7 +43,11 @@ _VALUES = {
     "in_doubt": ("pause", "rollback"),
 }
 # Values that differ from those of other commands.
-_VALUES_OF_COMMANDS = {("compare", "by"): ("share",), ("test", "margin"): ("1pt", "2pt", "5pt")}
+_VALUES_OF_COMMANDS = {
+    ("compare", "by"): ("share",),
+    ("test", "margin"): ("1pt", "2pt", "5pt"),
+    ("stats", "format"): OF_STATS,
+}
 # Values that only the shell can list: the answer is FILES or FOLDERS.
 _FILES = frozenset(
     {"file", "vars_file", "save", "continue_", "save_plan", "apply_plan", "html", "junit", "from_", "labels"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.cli.catalogue import COMMANDS, PAGED
-from promptctl.cli.parameters import CHANGE, SHARED
+from promptctl.cli.parameters import OF_RUN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Invocation:
         from promptctl.cli.run import Run
 
         # `Run` has the options that commands share. The function of the command gets the other values.
-        shared = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
+        shared = [parameter.name for parameter in OF_RUN if parameter.name in values]
         self.run = Run(**{option: values.pop(option) for option in shared})
         self.run.words = self.words
         if name in PAGED and self.run.form == "plain" and not (values.get("csv") or values.get("format")):

@@ -126,6 +126,12 @@ REASON = option("reason", "--reason -r --message -m", "TEXT", "Reason, stored in
 ALLOW_SECRETS = flag("allow_secrets", "--allow-secrets", "Accept a text or a reason that looks like a secret.")
 # Options of every command that records its author (cli.run.Run has their values).
 CHANGE = (AUTHOR, REASON, ALLOW_SECRETS)
+# An option of every command that shows a table (cli.run.Run has its value).
+TABLE_FORMAT = option(
+    "table_format", "--format", "FORMAT", "Format of the answer: text, markdown (for a ticket or a chat) or json."
+)
+# The parameters whose values cli.run.Run has, and not the function of the command.
+OF_RUN = (*SHARED, *CHANGE, TABLE_FORMAT)
 DRY_RUN = flag("dry_run", "--dry-run", "Report what would change or be refused. Change nothing.")
 ALLOW_NEW_VARIABLES = flag(
     "allow_new_variables",
@@ -354,7 +360,12 @@ SINCE = option(
 BY = option("by", "--by", "KEYS", "Group by version, day, hour or model, or by several, for example day,version.")
 ALL_VERSIONS = flag("all", "--all", "Include versions that were never used.")
 CSV = flag("csv", "--csv", "Print CSV with a header.")
-STATS_FORMAT = option("format", "--format", "FORMAT", "Format of the answer: text or prometheus (metrics of all time).")
+STATS_FORMAT = option(
+    "format",
+    "--format",
+    "FORMAT",
+    "Format of the answer: text, markdown (for a ticket or a chat), csv, json or prometheus (metrics of all time).",
+)
 
 # compare.
 COMPARED = argument("reference", "NAME[@A]", "Prompt, or prompt and version A.")

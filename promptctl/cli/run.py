@@ -37,6 +37,7 @@ class Run:
         author: str | None = None,
         reason: str | None = None,
         allow_secrets: bool = False,
+        table_format: str | None = None,
     ) -> None:
         if color is not None:
             if color not in stream.COLOR_CHOICES:
@@ -49,6 +50,8 @@ class Run:
         if json and quiet:
             raise errors.Usage("usage", "use only one of --json and --quiet")
         self.form = "json" if json else "quiet" if quiet else "plain"
+        if table_format is not None:
+            self.use_format(table_format)
         self.reason = reason
         self.allow_secrets = allow_secrets
         # The words of the command line, for a command to paste.
@@ -58,6 +61,24 @@ class Run:
         self._log_form = log_format or ("text" if verbose else None)
         self._author = author
         self._read_email: Callable[[], str | None] | None = None
+
+    def use_format(self, format: str, choices: Sequence[str] | None = None) -> str:
+        """Write tables in a format, and return the form of the answer. Raises Usage, as `formats.select` does."""
+        form = self.select_form(format, choices)
+        if form == "markdown":
+            stream.use_markdown()
+        return form
+
+    def select_form(self, format: str | None, choices: Sequence[str] | None = None) -> str:
+        """Return the form of the answer: that of --format, else plain, quiet or json. Raises Usage."""
+        if format is None:
+            return self.form
+        from promptctl.cli import formats
+
+        form = formats.select(self.form, format, choices or formats.CHOICES)
+        if form == "json":
+            self.form = form
+        return form
 
     def start_author(self) -> None:
         """Start to determine the author, the first of: --author, PROMPTCTL_AUTHOR, Git's user.email, the system user.

@@ -59,11 +59,11 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {
         _TARGETS, _AGAINST, _CASE, _REPEAT, _MARGIN, _MODELS, _ESTIMATE, _MAX_COST, _REPLAY,
         _BATCH, _RESUME, _STRICT, _ALL_CASES, _FORMAT, _HTML, _JUNIT, p.AUTHOR,
     ),
-    "test_list:list_runs": (p.OPTIONAL_NAME, p.LIMIT),
+    "test_list:list_runs": (p.OPTIONAL_NAME, p.LIMIT, p.TABLE_FORMAT),
     "test_list:show": (_RUN, _ALL_CASES, _FORMAT, _HTML, _JUNIT),
     "test_add:add": (
         p.NAME, _CONVERSATION, _CASE_DESCRIPTION, _CASE_CONTAINS, _CASE_RUBRIC, p.VARIABLES, _CASE_FOLDER,
         p.ALLOW_SECRETS,
     ),
-    "test_judge:judge": (_JUDGE_NAME, _LABELS, _MAX_COST),
+    "test_judge:judge": (_JUDGE_NAME, _LABELS, _MAX_COST, p.TABLE_FORMAT),
 }  # fmt: skip

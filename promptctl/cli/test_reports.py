@@ -14,24 +14,11 @@ from promptctl.rules import references
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from promptctl.cli.run import Run
     from promptctl.evaluation.results import CaseReplies
     from promptctl.output.test_words import Tested
 
 # GitHub sets it in a workflow to the file of the step's summary.
 _SUMMARY = "GITHUB_STEP_SUMMARY"
-FORMATS = ("text", "markdown", "json")
-
-
-def form_of(run: Run, format: str | None) -> str:
-    """Return the form of the output: that of --format, else plain, quiet or json. Raises Usage."""
-    if format not in (None, *FORMATS):
-        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
-    if format is not None and run.form not in ("plain", format):
-        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
-    if format == "json":
-        run.form = "json"
-    return "markdown" if format == "markdown" else run.form
 
 
 def check_files(**paths: str | None) -> None:

@@ -17,13 +17,70 @@ def write_references(references: Iterable[tuple[str, int | None]]) -> None:
     stream.write("".join([f"{name}\n" if version is None else f"{name}@{version}\n" for name, version in references]))
 
 
+def write_line(text: str, style: str | None = None) -> None:
+    """Write a line of an answer that people read: with escaped controls, in Markdown also without syntax.
+
+    `style` is that of `stream.styled`, for a terminal.
+    """
+    if stream.is_markdown():
+        from promptctl.output import markdown
+
+        # The blanks break the line. A line feed alone would be a blank.
+        stream.write(f"{markdown.escaped(text)}  \n")
+    else:
+        line = stream.one_line(text)
+        stream.write((stream.styled(line, style) if style else line) + "\n")
+
+
+def write_content(content: str) -> None:
+    """Write the text of a prompt as `stream.write_content` does, in Markdown as a block of code."""
+    if stream.is_markdown():
+        from promptctl.output import markdown
+
+        stream.write(markdown.fenced(content))
+    else:
+        stream.write_content(content)
+
+
+def write_json_text(text: str) -> None:
+    """Write JSON that is the answer, in Markdown as a block of code."""
+    if stream.is_markdown():
+        from promptctl.output import markdown
+
+        text = markdown.fenced(text, "json")
+    stream.write(text)
+
+
+def write_fact(heading: str, text: str) -> None:
+    """Write a heading and a text as a line of an answer that people read."""
+    if stream.is_markdown():
+        write_line(f"{heading}: {text}")
+    else:
+        stream.write(f"{stream.styled(heading, stream.DIM)}  {stream.one_line(text)}\n")
+
+
+def note_or_write_line(text: str) -> None:
+    """Write a line about the answer: as a note on standard error, in Markdown as a part of the answer."""
+    if stream.is_markdown():
+        write_line(text)
+    else:
+        messages.note(text)
+
+
 def show_changes(sentences: Sequence[str], columns: Sequence[Column], rows: Sequence[Sequence[Value]]) -> None:
     """Show changes in the form plain.
 
-    A terminal gets a sentence per change. A pipe gets a row per change, and the sentences on standard error.
+    A terminal gets a sentence per change. A pipe gets a row per change, and the sentences on standard error. Markdown
+    has both.
     """
     if stream.to_terminal():
         stream.write("".join([stream.one_line(sentence) + "\n" for sentence in sentences]))
+        return
+    if stream.is_markdown():
+        for sentence in sentences:
+            write_line(sentence)
+        stream.write("\n")
+        tables.show(columns, rows)
         return
     tables.show(columns, rows)
     for sentence in sentences:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from promptctl.output import comparison_numbers as numbers
-from promptctl.output import messages, stream, table_columns, tables, time_text
+from promptctl.output import markdown as markdown_parts
+from promptctl.output import markdown_table, messages, stream, table_columns, tables, time_text
 from promptctl.records import Record
 from promptctl.rules import experiments, margins, shares, verdict_sentences
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from promptctl.store.comparisons import Period
 
 _WIDEST = 100
+_SHARE_COLUMNS = table_columns.columns(SHARE="number", METRIC="text", DIFFERENCE="number", INTERVAL="number")
 # The units of values in JSON.
 _UNITS = {
     "errors": "fraction", "time": "ms", "slow": "fraction", "first": "ms", "output": "tokens", "cost": "usd",
@@ -95,7 +97,8 @@ def show_separate(period: Period, form: str, show_statistics: Callable[[], None]
     sentence = f"{period.name}: versions {period.a} and {period.b} were never served side by side"
     remark = "A difference between these numbers may come from the time, not from the version."
     if form == "markdown":
-        stream.write(f"### {sentence}\n\n{remark}\n")
+        stream.write(f"### {markdown_parts.escaped(sentence)}\n\n{remark}\n\n")
+        show_statistics()
     elif stream.to_terminal():
         stream.write(f"{stream.one_line(sentence)}\n{remark}\n\n")
         show_statistics()
@@ -176,26 +179,17 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 def markdown(comparison: Comparison, *, by_share: bool) -> str:
     """Return a comparison as Markdown, for a comment on a pull request."""
-    period = comparison.period
     lines = [
-        f"### {heading(comparison)}",
+        f"### {markdown_parts.escaped(heading(comparison))}",
         "",
-        *(f"> **warning:** {text}\n" for text in warnings(comparison)),
-        f"**{comparison.sentence}**",
+        *(f"> **warning:** {markdown_parts.escaped(text)}\n" for text in warnings(comparison)),
+        f"**{markdown_parts.escaped(comparison.sentence)}**",
         "",
-        f"| metric | @{period.a} | @{period.b} | difference | interval | verdict |",
-        "|---|--:|--:|--:|--:|---|",
+        markdown_table.text(*_table(comparison)),
     ]
-    for judgment in _listed(comparison.judgments):
-        cells = _cells(judgment, period.slow_ms)
-        lines.append("| " + " | ".join(table_columns.NOTHING if cell is None else str(cell) for cell in cells) + " |")
     if by_share:
-        lines += ["", "| share | metric | difference | interval |", "|--:|---|--:|--:|"]
-        lines += [
-            "| " + " | ".join(table_columns.NOTHING if cell is None else str(cell) for cell in row) + " |"
-            for row in _share_rows(comparison)
-        ]
-    return "\n".join([*lines, "", *(f"{remark}\n" for remark in remarks(comparison))])
+        lines.append(markdown_table.text(_SHARE_COLUMNS, _share_rows(comparison)))
+    return "\n".join([*lines, *(f"{remark}\n" for remark in remarks(comparison))])
 
 
 def needs(comparison: Comparison) -> str | None:
@@ -225,7 +219,6 @@ def missing_units(comparison: Comparison) -> list[str]:
 
 
 def _show_on_terminal(comparison: Comparison, *, by_share: bool) -> None:
-    period = comparison.period
     stream.write("".join(f"{line}\n" for line in _wrapped(heading(comparison))))
     style = _STYLES.get(comparison.verdict)
     for line in _wrapped(comparison.sentence):
@@ -236,22 +229,26 @@ def _show_on_terminal(comparison: Comparison, *, by_share: bool) -> None:
             more = (comparison.uses_a + comparison.uses_b) * (experiments.LEAST_USES - fewest) / fewest
             stream.write(f"That takes about {_more(comparison, round(more) or 1)}.\n")
         return
-    columns = table_columns.columns(METRIC="text") + [
-        table_columns.Column(f"@{version}", "number") for version in (period.a, period.b)
-    ]
-    columns += table_columns.columns(DIFFERENCE="number", INTERVAL="number", VERDICT="name")
     stream.write("\n")
-    tables.show(columns, [_cells(judgment, period.slow_ms) for judgment in _listed(comparison.judgments)])
+    tables.show(*_table(comparison))
     if by_share:
         stream.write("\n")
-        tables.show(
-            table_columns.columns(SHARE="number", METRIC="text", DIFFERENCE="number", INTERVAL="number"),
-            _share_rows(comparison),
-        )
+        tables.show(_SHARE_COLUMNS, _share_rows(comparison))
     stream.write("\n")
     for remark in remarks(comparison):
         for line in _wrapped(remark):
             stream.write(stream.styled(line, stream.DIM) + "\n")
+
+
+def _table(comparison: Comparison) -> tuple[list[table_columns.Column], list[list[Value]]]:
+    """Return the columns and the rows of the table of the metrics, for people."""
+    period = comparison.period
+    columns = [
+        *table_columns.columns(METRIC="text"),
+        *(table_columns.Column(f"@{version}", "number") for version in (period.a, period.b)),
+        *table_columns.columns(DIFFERENCE="number", INTERVAL="number", VERDICT="name"),
+    ]
+    return columns, [_cells(judgment, period.slow_ms) for judgment in _listed(comparison.judgments)]
 
 
 def _write_rows(comparison: Comparison, *, by_share: bool) -> None:

@@ -56,6 +56,16 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
         stream.write_stderr(f"no differences between {old_name} and {new_name}")
 
 
+def show_markdown(old: str, new: str, old_name: str, new_name: str) -> None:
+    """Write a unified diff as a block of code in Markdown, or a sentence if the texts are equal."""
+    from promptctl.output import answers, markdown
+
+    if old == new:
+        answers.write_line(f"{old_name} and {new_name} have the same text")
+    else:
+        stream.write(markdown.fenced(unified(old, new, old_name, new_name), "diff"))
+
+
 def _lines(text: str) -> list[str]:
     parts = text.split("\n")
     lines = [part + "\n" for part in parts[:-1]]

@@ -37,11 +37,12 @@ def show(reference: str, labelled: Sequence[Labelled], comparison: Comparison, f
             for one, verdict in different
         ]
         tables.show(columns, rows)
-    if not stream.to_terminal():
+        stream.write("\n" if stream.is_markdown() else "")
+    if not stream.for_people():
         _note(reference, comparison, len(labelled) - missing, len(different))
         return
     for line in _lines(reference, comparison, len(labelled) - missing, len(different)):
-        stream.write(f"{stream.one_line(line)}\n")
+        answers.write_line(line)
 
 
 def _note(reference: str, comparison: Comparison, judged: int, different: int) -> None:

@@ -1,4 +1,4 @@
-"""Parts of a comment on a pull request, in Markdown.
+"""Parts of an answer in Markdown, for example of a comment on a pull request.
 
 The flavour is GitHub's: https://github.github.com/gfm
 """
@@ -19,14 +19,20 @@ _MENTIONS = re.compile(r"(?<![0-9A-Za-z])@")
 
 def details(heading: str, diff: str) -> str:
     """Return a folded diff. `heading` is text."""
+    summary = f"<summary><code>{_html(heading)}</code></summary>"
+    return f"<details>{summary}\n\n{fenced(diff, 'diff')}\n</details>\n"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return a text as a block of code, with its controls escaped and a line feed at its end."""
     # The fence must be longer than any row of backticks in the text.
     longest = run = 0
-    for character in diff:
+    for character in text:
         run = run + 1 if character == "`" else 0
         longest = max(longest, run)
     fence = "`" * max(3, longest + 1)
-    summary = f"<summary><code>{_html(heading)}</code></summary>"
-    return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(diff)}{fence}\n\n</details>\n"
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"{fence}{language}\n{stream.escape_controls(text)}{end}{fence}\n"
 
 
 def code(text: str) -> str:
@@ -39,6 +45,9 @@ def escaped(text: str) -> str:
     escaped = stream.one_line(text)
     for character in "\\`*_[]#|~":
         escaped = escaped.replace(character, f"\\{character}")
+    if escaped.count("$") > 1:
+        # Between two of them, GitHub reads a formula.
+        escaped = escaped.replace("$", "\\$")
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # An @ mentions a user, but for the one in an address, which has a letter or a digit before it.
     return _MENTIONS.sub("@\u200b", escaped)

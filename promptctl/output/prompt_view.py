@@ -37,7 +37,7 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
             ROUTE="number", HOLD="name",
         )  # fmt: skip
         rows = [(*prompt[:5], _split(prompt), prompt.route_steps or None, _hold(prompt)) for prompt in prompts]
-        if stream.to_terminal():
+        if stream.for_people():
             # SPLIT, ROUTE and HOLD are shown if a prompt has one. A narrow terminal leaves out VERSIONS to make room.
             optional_places = [place for place in (5, 6, 7) if any(row[place] is not None for row in rows)]
             if optional_places:
@@ -50,9 +50,10 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
 
 
 def show_overview(overview: Overview, name: str, limit: int) -> None:
-    """Show a prompt on a terminal: its state, its newest `limit` versions (0 for all), and the active text."""
+    """Show a prompt to people: its state, its newest `limit` versions (0 for all), and the active text."""
     versions, total, active = overview.versions, overview.total, overview.active
-    stream.write(stream.one_line(_state_sentence(name, overview.state, active.settings if active else None)) + "\n\n")
+    answers.write_line(_state_sentence(name, overview.state, active.settings if active else None))
+    stream.write("\n")
     columns = table_columns.columns(
         VERSION="number", USES="number", TOKENS="number", TIME="duration", CREATED="time", BY="person",
         DESCRIPTION="text",
@@ -79,19 +80,23 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     stream.write("\n")
     if active is not None and active.variables:
         variables = templates.describe(active.variables.split(), active.settings)
-        stream.write(f"{stream.styled('variables', stream.DIM)}  {stream.one_line(variables)}\n\n")
+        answers.write_fact("variables", variables)
+        stream.write("\n")
     if active is not None and "request" in active.settings:
         from promptctl.output import request_view
 
         lines = request_view.lines(active.settings, f"{name}@{active.version}")
-        stream.write("".join(f"{line}\n" for line in lines) + "\n")
+        for line in lines:
+            answers.write_line(line)
+        stream.write("\n")
     if active is not None and (sentences := _caching_sentences(active.content, active.settings)):
-        lines = stream.wrapped(sentences)
-        stream.write("".join(f"{stream.styled(line, stream.DIM)}\n" for line in lines) + "\n")
+        for line in stream.wrapped(sentences):
+            answers.write_line(line, stream.DIM)
+        stream.write("\n")
     if active is not None:
-        stream.write_content(active.content)
+        answers.write_content(active.content)
     else:
-        stream.write(stream.styled("no active version", stream.DIM) + "\n")
+        answers.write_line("no active version", stream.DIM)
 
 
 def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> None:
@@ -99,13 +104,15 @@ def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> Non
     from promptctl.output import time_text
 
     archived_at, author, reason = archived
-    messages.note(f"{name} was archived {time_text.ago(archived_at)} by {author}{f': {reason}' if reason else ''}")
+    answers.note_or_write_line(
+        f"{name} was archived {time_text.moment(archived_at)} by {author}{f': {reason}' if reason else ''}"
+    )
     messages.note(f"promptctl delete --undo {name} restores it")
 
 
 def note_state(active: VersionText, state: PromptState) -> None:
     """Report the state of a prompt whose active text is the answer."""
-    messages.note(_state_sentence(active.name, state, active.settings))
+    answers.note_or_write_line(_state_sentence(active.name, state, active.settings))
 
 
 def note_version(text: VersionText, status: VersionStatus) -> None:
@@ -126,9 +133,9 @@ def note_version(text: VersionText, status: VersionStatus) -> None:
     ]
     if status.description:
         parts.append(text_width.cut(status.description, _LONGEST_DESCRIPTION))
-    messages.note("; ".join([*parts, *_noted_settings(text.settings)]))
+    answers.note_or_write_line("; ".join([*parts, *_noted_settings(text.settings)]))
     if status.last_test is not None:
-        messages.note(test_sentence(status.last_test))
+        answers.note_or_write_line(test_sentence(status.last_test))
 
 
 def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
@@ -156,7 +163,7 @@ def test_sentence(test: Mapping[str, Any]) -> str:
 def note_active_at(text: VersionText, time: Timestamp) -> None:
     """Report which version was active at a time: RFC 3339, or `-2h` for two hours ago."""
     when = f"{time[1:]} ago" if time.startswith("-") else f"at {time}"
-    messages.note(f"{text.name}@{text.version} was active {when}")
+    answers.note_or_write_line(f"{text.name}@{text.version} was active {when}")
 
 
 def _when(time: Timestamp) -> str:
@@ -253,7 +260,7 @@ def _split(prompt: PromptSummary) -> str | None:
 def _hold(prompt: PromptSummary) -> str | int | None:
     """Return the version that the folder names while a hold keeps another one active. A pipe has the number alone."""
     folder_version = prompt.source_version
-    return f"folder {folder_version}" if folder_version is not None and stream.to_terminal() else folder_version
+    return f"folder {folder_version}" if folder_version is not None and stream.for_people() else folder_version
 
 
 def _share(basis_points: int | None) -> str | None:

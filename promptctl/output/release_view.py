@@ -43,14 +43,15 @@ def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
     if form == "quiet":
         answers.write_references([(move.name, move.version) for move in moves if move.kind not in _VERSION_KINDS])
         return
-    if stream.to_terminal():
+    if stream.for_people():
         from promptctl.output import time_text
 
-        title = f"release {release.release}, {release.kind} by {release.author} {time_text.ago(release.released_at)}"
+        when = time_text.moment(release.released_at)
+        title = f"release {release.release}, {release.kind} by {release.author} {when}"
         why = _why(release)
-        stream.write(stream.one_line(f"{title}, {why}" if why else title) + "\n")
+        answers.write_line(f"{title}, {why}" if why else title)
         if release.source is not None:
-            stream.write(stream.one_line(f"source: {release.source}{commit_clause(release.origin)}") + "\n")
+            answers.write_line(f"source: {release.source}{commit_clause(release.origin)}")
         stream.write("\n")
     columns = table_columns.columns(NAME="name", WHAT="name", VERSION="name", SINCE="name")
     tables.show(

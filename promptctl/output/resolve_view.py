@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import stream, table_columns, tables
+from promptctl.output import answers, stream, table_columns, tables
 from promptctl.rules import attributes, requests, shares
 
 TYPE_CHECKING = False
@@ -22,6 +22,10 @@ def show(resolved: Resolution, unit: str | None, request_attributes: Mapping[str
         stream.write_json(_document(resolved, unit))
     elif form == "quiet":
         stream.write(f"{resolved.name}@{resolved.version}\n")
+    elif stream.is_markdown():
+        answers.write_line(f"{resolved.name}@{resolved.version}")
+        stream.write("\n")
+        tables.show(table_columns.columns(WHAT="name", WHY="text"), _reasons(resolved, unit, request_attributes))
     elif stream.to_terminal():
         stream.write(f"{stream.styled(f'{resolved.name}@{resolved.version}', stream.BOLD)}\n")
         for heading, reason in _reasons(resolved, unit, request_attributes):

@@ -83,10 +83,10 @@ def show_open(rollouts: Sequence[Rollout], label: str, form: str) -> None:
         stream.write_json({"rollouts": [_document(rollout) for rollout in rollouts], "count": len(rollouts)})
     elif form == "quiet":
         answers.write_references([(rollout.name, rollout.candidate) for rollout in rollouts])
-    elif not stream.to_terminal():
+    elif not stream.for_people():
         _write_rows(rollouts)
     elif not rollouts:
-        stream.write(stream.one_line(f"no rollout is open in {label}") + "\n")
+        answers.write_line(f"no rollout is open in {label}")
     else:
         columns = table_columns.columns(
             NAME="name", FROM="number", TO="number", STATE="name", SHARE="number", FOR="number", BY="person", WHY="text"
@@ -113,8 +113,8 @@ def show_none(name: str, label: str, form: str) -> None:
     """Show that a prompt never had a rollout; in a pipe nothing."""
     if form == "json":
         stream.write_json({"rollouts": [], "count": 0})
-    elif form == "plain" and stream.to_terminal():
-        stream.write(stream.one_line(f"{name} had no rollout in {label}") + "\n")
+    elif form == "plain" and stream.for_people():
+        answers.write_line(f"{name} had no rollout in {label}")
         messages.note(f"promptctl rollout start {name}@VERSION starts one")
 
 
@@ -137,17 +137,18 @@ def show_status(
     if form == "quiet":
         answers.write_references([(rollout.name, rollout.candidate)])
         return
-    if not stream.to_terminal():
+    if not stream.for_people():
         _write_rows([rollout])
     else:
-        stream.write(stream.one_line(state_sentence(rollout, events)) + "\n\n")
+        answers.write_line(state_sentence(rollout, events))
+        stream.write("\n")
         _show_steps(rollout, events, step_uses)
         stream.write("\n")
         if figures:
             _show_guards(rollout, figures)
             stream.write("\n")
         for sentence in outlook_lines(rollout, outlook):
-            stream.write(stream.one_line(sentence) + "\n")
+            answers.write_line(sentence)
     _warn_without_ticks([rollout])
 
 
@@ -249,7 +250,7 @@ def state_sentence(rollout: Rollout, events: Sequence[RolloutEvent]) -> str:
         from promptctl.output import time_text
 
         share = f" at {shares.percent(rollout.basis_points)}" if rollout.state == "paused" else ""
-        state = f"{rollout.state}{share} {time_text.ago(events[-1].happened_at)}"
+        state = f"{rollout.state}{share} {time_text.moment(events[-1].happened_at)}"
     parts = [
         f"{rollout.name}: rollout {rollout.rollout}, {rollout.baseline} → {rollout.candidate}",
         state,
@@ -294,7 +295,7 @@ def _show_steps(rollout: Rollout, events: Sequence[RolloutEvent], step_uses: Map
         for step in listed
     ]
     columns = table_columns.columns(SHARE="number", STEP="name", TIME="number", USES="number")
-    tables.show(columns, rows, marked=lambda place: listed[place].state == "now")
+    tables.show(columns, rows, marked=lambda place: listed[place].state == "now", mark="")
 
 
 def _times_by_share(rollout: Rollout, events: Sequence[RolloutEvent]) -> dict[int, float]:
@@ -375,7 +376,7 @@ def outlook_lines(rollout: Rollout, outlook: Tick) -> list[str]:
         return [f"why: {rollout.why}", *following]
     from promptctl.output import time_text
 
-    ticked = "no tick yet" if rollout.ticked_at is None else f"last tick {time_text.ago(rollout.ticked_at)}"
+    ticked = "no tick yet" if rollout.ticked_at is None else f"last tick {time_text.moment(rollout.ticked_at)}"
     following = outlook.next_basis_points or shares.ALL
     step = f"version {rollout.candidate} is activated" if following == shares.ALL else shares.percent(following)
     if outlook.action != "hold":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from promptctl.output import diff_view, stream
+from promptctl.output import diff_view, stream, table_columns, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,21 @@ def show(differences: Sequence[Difference], old_name: str, new_name: str) -> Non
             stream.write(f"{_styled(f'{path}:', stream.BOLD)} {_change(difference)}\n")
 
 
+def show_markdown(differences: Sequence[Difference]) -> None:
+    """Write a table of the differences in Markdown."""
+    columns = table_columns.columns(SETTING="name", CHANGE="name", OLD="text", NEW="text")
+    rows = [
+        (
+            difference.path,
+            "reordered" if difference.kind == "order" else difference.kind,
+            _value(difference.old) if difference.kind != "added" else None,
+            _value(difference.new) if difference.kind != "removed" else None,
+        )
+        for difference in differences
+    ]
+    tables.show(columns, rows)
+
+
 def documents(differences: Sequence[Difference]) -> list[dict[str, Any]]:
     """Return the differences for --json."""
     return [
@@ -61,12 +76,17 @@ def _change(difference: Difference) -> str:
     return f"{_shown(difference.old)} -> {_shown(difference.new)}"
 
 
+def _value(value: Any) -> str:
+    """Return a text as it is, and any other value as JSON."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
 def _shown(value: Any) -> str:
     """Return a value on one line: a text as it is, any other value as JSON. A tool is shown by its description."""
     if isinstance(value, dict):
         description = cast("dict[str, Any]", value).get("description")
         value = description if isinstance(description, str) else cast("dict[str, Any]", value)
-    text = stream.one_line(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
+    text = stream.one_line(_value(value))
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 

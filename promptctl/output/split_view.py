@@ -53,9 +53,9 @@ def show_split(split: Split, label: str, form: str) -> None:
     if form == "quiet":
         answers.write_references([(split.name, split.candidate_version)] if split.candidate_version is not None else [])
         return
-    if split.candidate_version is None and stream.to_terminal():
+    if split.candidate_version is None and stream.for_people():
         sentence = f"{split.name} has no split in {label}: {_without_split(split.active_version)}"
-        stream.write(stream.one_line(sentence) + "\n")
+        answers.write_line(sentence)
         return
     rows: list[tuple[int, str, str | None]] = []
     if split.candidate_version is not None:
@@ -64,13 +64,14 @@ def show_split(split: Split, label: str, form: str) -> None:
         rows.append((split.active_version, shares.percent(shares.ALL - split.basis_points), split.description))
     columns = table_columns.columns(VERSION="number", SHARE="number", DESCRIPTION="text")
     tables.show(columns, rows, marked=lambda place: rows[place][0] == split.active_version)
-    if stream.to_terminal() and split.changed_at is not None:
+    if stream.for_people() and split.changed_at is not None:
         from promptctl.output import time_text
 
         reason = f": {split.reason}" if split.reason else ""
-        changed = f"changed {time_text.ago(split.changed_at)} by {split.author}{reason}"
-        stream.write("\n" + stream.one_line(changed) + "\n")
-        stream.write(f"{stream.styled('seed', stream.DIM)}  {stream.one_line(str(split.seed))}\n")
+        changed = f"changed {time_text.moment(split.changed_at)} by {split.author}{reason}"
+        stream.write("\n")
+        answers.write_line(changed)
+        answers.write_fact("seed", str(split.seed))
 
 
 def _sentence(change: SplitChange, label: str) -> str:

@@ -107,23 +107,23 @@ def _table(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> N
 def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> list[Field]:
     """Return the columns of the table, each with the function from a group to its value.
 
-    A pipe always has the same columns. A terminal has the columns with values.
+    A pipe always has the same columns. People get the columns with values.
     """
     by_version = tuple(by) == ("version",)
-    is_terminal = stream.to_terminal()
+    for_people = stream.for_people()
     most = max((group.uses for group in groups), default=0)
     fields: list[Field] = [(Column("NAME", "name"), lambda group: group.name)] if with_names else []
     fields += [_key_field(key) for key in by]
-    if by_version and is_terminal and any(group.is_candidate for group in groups):
+    if by_version and for_people and any(group.is_candidate for group in groups):
         fields.append((Column("SHARE", "extra"), _share))
     fields.append((Column("USES", "number"), lambda group: group.uses))
     if not by_version:
         fields.append((Column("", "graphic"), lambda group: bar(group.uses, most) or None))
     fields.append((Column("ERRORS", "number"), lambda group: group.errors))
-    if is_terminal and any(group.scored for group in groups):
+    if for_people and any(group.scored for group in groups):
         fields.append((Column("SCORE", "extra"), _score))
     fields.append((Column("TOKENS", "number"), lambda group: group.avg_tokens))
-    shows_cache = is_terminal and any(group.cache_read_tokens or group.cache_write_tokens for group in groups)
+    shows_cache = for_people and any(group.cache_read_tokens or group.cache_write_tokens for group in groups)
     if shows_cache:
         fields.append((Column("HIT", "extra"), _hit_rate))
     fields += _time_fields(groups, with_bar=by_version)
@@ -134,7 +134,7 @@ def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> 
         busiest = max((uses for group in groups for uses in group.trend), default=0)
         fields.append((Column("LAST USED", "recent"), lambda group: group.last_used_at))
         fields.append((Column("14 DAYS", "trend"), lambda group: sparkline(group.trend, busiest) or BLANK))
-    if not is_terminal:
+    if not for_people:
         fields.append((Column("SCORE", "extra"), _score))
         if by_version:
             fields.append((Column("SHARE", "extra"), _share))
@@ -163,7 +163,7 @@ def _time_fields(groups: Sequence[Group], *, with_bar: bool) -> list[Field]:
 def _share(group: Group) -> str | float:
     """Return the share of a version: `90%`, `0.25%`; in a pipe the number 90."""
     points = group.share_basis_points
-    if not stream.to_terminal():
+    if not stream.for_people():
         return points / 100
     return shares.percent(points) if points else NOTHING
 
@@ -171,7 +171,7 @@ def _share(group: Group) -> str | float:
 def _score(group: Group) -> str | float | None:
     """Return the average score, on a terminal with three decimals, because most scores are between 0 and 1."""
     score = group.avg_score
-    if score is None or not stream.to_terminal():
+    if score is None or not stream.for_people():
         return score
     if abs(score) < 10:
         return f"{score:.3f}"
@@ -180,7 +180,7 @@ def _score(group: Group) -> str | float | None:
 
 def _key_value(group: Group, key: str) -> str | int | None:
     value: str | int | None = getattr(group, key)
-    if key == "hour" and value is not None and stream.to_terminal():
+    if key == "hour" and value is not None and stream.for_people():
         return str(value).removesuffix(":00Z").replace("T", " ")
     return value
 
@@ -188,7 +188,7 @@ def _key_value(group: Group, key: str) -> str | int | None:
 def _cost(group: Group) -> float | str | None:
     """Return the cost; on a terminal n/a if the group has tokens but no price."""
     if group.cost_usd is None and (group.input_tokens or group.output_tokens):
-        return "n/a" if stream.to_terminal() else None
+        return "n/a" if stream.for_people() else None
     return group.cost_usd
 
 
@@ -197,12 +197,12 @@ def _hit_rate(group: Group) -> str | float | None:
     if group.cache_hit_rate is None:
         return None
     percent = 100 * group.cache_hit_rate
-    return f"{percent:.1f}".removesuffix(".0") + "%" if stream.to_terminal() else percent
+    return f"{percent:.1f}".removesuffix(".0") + "%" if stream.for_people() else percent
 
 
 def _saved(group: Group) -> str | float | None:
     """Return what caching saved; on a terminal as an amount, n/a if tokens were cached whose price is not known."""
-    if not stream.to_terminal():
+    if not stream.for_people():
         return group.cache_saved_usd
     if group.cache_saved_usd is None:
         return "n/a" if group.cache_read_tokens or group.cache_write_tokens else None

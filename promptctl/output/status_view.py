@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import stream
+from promptctl.output import stream, time_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from promptctl.store.administration import Installation
 
 
@@ -68,16 +70,31 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
     if form == "quiet":
         stream.write(f"{status['state']}\n")
         return
-    for key, value in status.items():
-        if value is None or (key == "open_to_everybody" and not value):
-            continue
-        if stream.to_terminal():
-            if key == "expected_schema_version" and value == status["schema_version"]:
-                continue
-            from promptctl.output import time_text
+    visible = {key: value for key, value in status.items() if _is_shown(status, key)}
+    if stream.is_markdown():
+        from promptctl.output import table_columns, tables
 
-            heading = f"{key.replace('_', ' ').removesuffix(' at'):<25}"
+        rows = [
+            (_heading(key), time_text.utc(str(value)) if key.endswith("_at") else value)
+            for key, value in visible.items()
+        ]
+        tables.show(table_columns.columns(WHAT="name", VALUE="text"), rows)
+        return
+    for key, value in visible.items():
+        if stream.to_terminal():
             text = time_text.ago(str(value)) if key.endswith("_at") else stream.one_line(str(value))
-            stream.write(f"{stream.styled(heading, stream.DIM)}{text}\n")
+            stream.write(f"{stream.styled(f'{_heading(key):<25}', stream.DIM)}{text}\n")
         else:
             stream.write(f"{key}\t{stream.tsv_field(str(value))}\n")
+
+
+def _is_shown(status: Mapping[str, str | int | None], key: str) -> bool:
+    """Whether a value says something. People do not need the expected version of the schema if it is the same."""
+    value = status[key]
+    if value is None or (key == "open_to_everybody" and not value):
+        return False
+    return not (stream.for_people() and key == "expected_schema_version" and value == status["schema_version"])
+
+
+def _heading(key: str) -> str:
+    return key.replace("_", " ").removesuffix(" at")

@@ -32,6 +32,8 @@ CHANGES_HINT = "promptctl history shows what was changed"
 _color = "auto"
 # False with --no-pager.
 _may_use_pager = True
+# True with --format markdown.
+_is_markdown = False
 # The answer so far, while it is collected for the pager; None if it is written at once.
 _buffered: list[bytes] | None = None
 _TAB_COLUMNS = 8
@@ -46,8 +48,24 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def to_terminal() -> bool:
-    """Whether standard output is a terminal."""
-    return is_terminal(sys.stdout)
+    """Whether standard output is a terminal, and the answer is laid out for it. An answer in Markdown is not."""
+    return is_terminal(sys.stdout) and not _is_markdown
+
+
+def use_markdown() -> None:
+    """Write the answer in Markdown, as --format markdown asks. It is the same on a terminal and in a pipe."""
+    global _is_markdown
+    _is_markdown = True
+
+
+def is_markdown() -> bool:
+    """Whether the answer is in Markdown."""
+    return _is_markdown
+
+
+def for_people() -> bool:
+    """Whether people read the answer: on a terminal or in Markdown. Programs read what goes into a pipe."""
+    return _is_markdown or to_terminal()
 
 
 def set_color(choice: str) -> None:
@@ -59,10 +77,12 @@ def set_color(choice: str) -> None:
 def has_color(stream: TextIO) -> bool:
     """Whether to use colors in this stream.
 
-    The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE. Without them, a terminal has
-    colors unless CLICOLOR is 0, or TERM is dumb or not set. A variable that is empty counts as not set. FORCE_COLOR=0
-    switches colors off, and CLICOLOR_FORCE=0 is ignored.
+    Markdown has none. Else the first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE.
+    Without them, a terminal has colors unless CLICOLOR is 0, or TERM is dumb or not set. A variable that is empty
+    counts as not set. FORCE_COLOR=0 switches colors off, and CLICOLOR_FORCE=0 is ignored.
     """
+    if _is_markdown and stream is sys.stdout:
+        return False
     if _color != "auto":
         return _color == "always"
     setting = os.environ.get

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from promptctl.output.table_columns import Column, Value
 
 _GAP = "  "
-_RIGHT_ALIGNED = frozenset({"number", "duration", "brief", "spare", "extra", "money"})
+RIGHT_ALIGNED = frozenset({"number", "duration", "brief", "spare", "extra", "money"})
 # The kinds of columns that shrink, in this order, and their minimum width at each stage. The optional columns are left
 # out between the first and the second stage.
 _STAGES: tuple[dict[str, int], ...] = (
@@ -38,7 +38,7 @@ _IMPLIED_HEADINGS = frozenset({"NAME", "WHEN", "WHAT"})
 def show(columns: Sequence[Column], rows: Sequence[Sequence[Value]], marked: Callable[[int], bool] | None) -> None:
     """Write a table to the terminal; the rows for whose position `marked` is true get a star."""
     indent = "" if marked is None else _GAP
-    cells = [[_text(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
+    cells = [[cell(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
     full_widths = [
         max([len(column.heading), *(columns_of(row[place]) for row in cells)]) for place, column in enumerate(columns)
     ]
@@ -77,7 +77,8 @@ def money(dollars: float) -> str:
     return f"${dollars:.4f}" if dollars >= 0.0001 else "<$0.0001"
 
 
-def _text(value: Value, kind: str) -> str:
+def cell(value: Value, kind: str) -> str:
+    """Return a value of a kind of column as people read it on one line, without controls."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, str):
@@ -100,7 +101,7 @@ def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) 
     for text, column, width in zip(row, columns, widths, strict=True):
         short = cut(text, width)
         padding = " " * (width - columns_of(short))
-        parts.append(padding + short if column.kind in _RIGHT_ALIGNED else short + padding)
+        parts.append(padding + short if column.kind in RIGHT_ALIGNED else short + padding)
     return _GAP.join(parts).rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Show rows as a table: aligned under headings on a terminal, tab-separated and without headings in a pipe."""
+"""Show rows as a table: aligned on a terminal, tab-separated and without headings in a pipe, or in Markdown."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ if TYPE_CHECKING:
 
 
 def show(
-    columns: Sequence[Column], rows: Iterable[Sequence[Value]], marked: Callable[[int], bool] | None = None
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Value]],
+    marked: Callable[[int], bool] | None = None,
+    mark: str = "active",
 ) -> None:
-    """Write a table to standard output. On a terminal, the rows for whose position `marked` is true get a star."""
+    """Write a table to standard output. On a terminal, the rows for whose position `marked` is true get a star.
+
+    In Markdown, these rows are bold and have the word `mark`.
+    """
     if stream.to_terminal():
         from promptctl.output import table_layout
 
         table_layout.show(columns, list(rows), marked)
+        return
+    if stream.is_markdown():
+        from promptctl.output import markdown_table
+
+        stream.write(markdown_table.text(columns, rows, marked, mark))
         return
     graphic_places = [place for place, column in enumerate(columns) if column.kind in ("graphic", "trend")]
     if graphic_places:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from promptctl.output import stream
+
 _JUST_NOW_SECONDS = 10
 # Each unit, and how many of it make the next one.
 _UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
@@ -24,6 +26,16 @@ def ago(timestamp: str) -> str:
         elapsed //= size
     local = then.astimezone()
     return f"{local.day} {local:%b %Y}"
+
+
+def moment(timestamp: str) -> str:
+    """Return a time as `ago` does, in Markdown as `at 2026-11-12 09:30:00 UTC`, because a ticket is read later."""
+    return f"at {utc(timestamp)}" if stream.is_markdown() else ago(timestamp)
+
+
+def utc(timestamp: str) -> str:
+    """Return a time that is RFC 3339 in UTC as `2026-11-12 09:30:00 UTC`."""
+    return f"{timestamp[:19].replace('T', ' ')} UTC"
 
 
 def brief(milliseconds: float) -> str:

@@ -56,11 +56,11 @@ def show(versions: Sequence[CountedVersion], form: str) -> None:
     columns = [Column("", "name"), *(Column(version.reference, "number") for version in versions)]
     if len(versions) > 1:
         columns.append(Column("CHANGE", "number"))
-        models.append(BLANK if stream.to_terminal() else None)
+        models.append(BLANK if stream.for_people() else None)
     rows: list[list[Value]] = [models]
     for name in _ROWS:
         values = [_value(version, name) for version in versions]
-        if not stream.to_terminal():
+        if not stream.for_people():
             rows.append([name, *values, *_change(values)])
         elif name in _ALWAYS or any(values):
             cells = [_text(value, name) for value in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import messages, stream, tables
+from promptctl.output import answers, stream, tables
 from promptctl.output.table_columns import Column
 
 if TYPE_CHECKING:
@@ -31,4 +31,5 @@ def show(problems: Sequence[Problem], label: str, form: str) -> None:
         if problems:
             columns = [Column("CHECK", "text"), Column("ROWS", "text"), Column("PROBLEM", "text")]
             tables.show(columns, [[problem.check, problem.rows, problem.reason] for problem in problems])
-        messages.note(sentence(problems, label))
+            stream.write("\n" if stream.is_markdown() else "")
+        answers.note_or_write_line(sentence(problems, label))

@@ -13,7 +13,7 @@ import pytest
 from promptctl import __version__
 from promptctl.cli import catalogue, fast_reader, help
 from promptctl.cli.catalogue import COMMANDS
-from promptctl.cli.parameters import CHANGE
+from promptctl.cli.parameters import OF_RUN
 from tests.commands import check_failure
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def test_a_command_function_has_the_declared_parameters_and_summary(name: str) -
     function = getattr(importlib.import_module(module), function_name)
     types = {"flag": "bool", "text": "str", "texts": "list[str]", "number": "int"}
     _, *parameters = inspect.signature(function).parameters.values()
-    # `Run` has the values of the options in CHANGE.
-    declared_parameters = [parameter for parameter in command.parameters if parameter not in CHANGE]
+    # `Run` has the values of the options in OF_RUN.
+    declared_parameters = [parameter for parameter in command.parameters if parameter not in OF_RUN]
     assert [(parameter.name, parameter.annotation) for parameter in parameters] == [
         (parameter.name, types[parameter.kind] + " | None" * (not parameter.is_required and parameter.kind != "flag"))
         for parameter in declared_parameters

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.claude import prices
 from promptctl.output import comparison_view as output
+from promptctl.output import stream
 from promptctl.output.comparison_view import Comparison
 from promptctl.rules import experiments, margins, references, statistics
 from promptctl.store import comparisons, usage
@@ -53,7 +54,9 @@ def compare(
       promptctl compare default-system-prompt --check --strict --quiet
       promptctl compare default-system-prompt --html report.html
     """
-    form = _form(run, format)
+    form = run.select_form(format)
+    if form == "markdown":
+        stream.use_markdown()
     _check_options(by, html, check=check, strict=strict, all_splits=all)
     name, numbers = _versions(reference, versions or [])
     chosen_margins = margins.parse_all(margin)
@@ -87,16 +90,6 @@ def compare(
     if form in ("plain", "markdown"):
         _note_missing_prices(measured, has_prices=has_prices)
     return _exit_code(comparison, strict=strict) if check else 0
-
-
-def _form(run: Run, format: str | None) -> str:
-    if format not in (None, "text", "markdown", "json"):
-        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
-    if format is not None and run.form not in ("plain", format):
-        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
-    if format == "json":
-        run.form = "json"
-    return "markdown" if format == "markdown" else run.form
 
 
 def _check_options(by: str | None, html: str | None, *, check: bool, strict: bool, all_splits: bool) -> None:
@@ -269,7 +262,7 @@ def _prices(measured: Measurements) -> list[dict[str, object]]:
 def _show_statistics(groups: Sequence[Group], form: str) -> None:
     from promptctl.output import stats_view
 
-    stats_view.show(groups, ["version"], {}, form, with_names=False)
+    stats_view.show(groups, ["version"], {}, "plain" if form == "markdown" else form, with_names=False)
 
 
 def _exit_code(comparison: Comparison, *, strict: bool) -> int:

@@ -43,6 +43,11 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
         )
     elif run.form == "quiet":
         stream.write(f"{names[0]} {names[1]}\n" if differs else "")
+    elif stream.is_markdown():
+        diff_view.show_markdown(old.content, new.content, *names)
+        if settings:
+            stream.write("\n")
+            setting_diff_view.show_markdown(settings)
     else:
         if old.content != new.content or not settings:
             diff_view.show(old.content, new.content, *names)

@@ -32,5 +32,5 @@ def history(run: Run, name: str | None = None, limit: int | None = None) -> None
         if not events and name is not None:
             prompt_states.require_prompt(database, name)
     output.show_history(events, total, run.form, with_names=name is None)
-    if not events and run.form == "plain" and stream.to_terminal():
+    if not events and run.form == "plain" and stream.for_people():
         messages.note(f"{'nothing has' if name is None else f'{name} has not'} moved yet in {database.label}")

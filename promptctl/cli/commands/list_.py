@@ -34,7 +34,7 @@ def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, l
             matches = prompt_lists.list_prompts(database, pattern)
             total = len(matches)
     output.show_list(matches, total, run.form)
-    if not matches and stream.to_terminal() and run.form == "plain":
+    if not matches and stream.for_people() and run.form == "plain":
         if pattern is None:
             messages.note(
                 f"no prompt in {database.label} yet: promptctl create NAME or promptctl sync FOLDER creates one"
@@ -50,6 +50,6 @@ def _list_archived(run: Run, pattern: str | None, rows: int) -> None:
     with run.database() as database:
         matches = archiving.list_archived_prompts(database, pattern)
     archiving_output.show_prompts(matches[:rows] if rows else matches, len(matches), run.form)
-    if not matches and stream.to_terminal() and run.form == "plain":
+    if not matches and stream.for_people() and run.form == "plain":
         like = "" if pattern is None else f" like {references.quoted(pattern)}"
         messages.note(f"no archived prompt{like} in {database.label}")

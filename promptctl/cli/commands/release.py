@@ -27,7 +27,7 @@ def list_releases(run: Run, limit: int | None = None) -> None:
     with run.database() as database:
         newest_releases, total = releases.list_releases(database, rows)
     output.show_list(newest_releases, total, run.form)
-    if not newest_releases and run.form == "plain" and stream.to_terminal():
+    if not newest_releases and run.form == "plain" and stream.for_people():
         messages.note(f"no release yet in {database.label}")
 
 

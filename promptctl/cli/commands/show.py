@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from promptctl import errors
+from promptctl.output import answers, stream
 from promptctl.output import prompt_view as output
-from promptctl.output import stream
 from promptctl.rules import references
 from promptctl.store import prompt_states, version_details, version_texts
 from promptctl.store.version_texts import VersionText
@@ -58,7 +58,7 @@ def show(
                 stream.write_json(prompt_documents.prompt_document(target.name, versions, state, rows))
             else:
                 stream.write_json(prompt_documents.version_document(version_details.read_version(database, target)))
-        elif target.version is None and run.form == "plain" and stream.to_terminal():
+        elif target.version is None and run.form == "plain" and stream.for_people():
             prompt = version_details.read_overview(database, target.name, rows)
             output.show_overview(prompt, target.name, rows)
             if prompt.archived is not None:
@@ -101,7 +101,7 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
         if not versions:
             prompt_states.require_prompt(database, target.name)
     archiving_output.show_versions(target.name, versions, run.form)
-    if not versions and run.form == "plain" and stream.to_terminal():
+    if not versions and run.form == "plain" and stream.for_people():
         messages.note(f"no version of {target.name} is archived in {database.label}")
 
 
@@ -118,7 +118,7 @@ def _show_request(run: Run, database: Database, target: references.Reference, ti
     elif run.form == "quiet":
         stream.write(f"{text.name}@{text.version}\n")
     else:
-        stream.write(stream.json_text(request or {}, 2) + "\n")
+        answers.write_json_text(stream.json_text(request or {}, 2) + "\n")
 
 
 def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
@@ -139,7 +139,8 @@ def _answer(run: Run, text: VersionText) -> None:
     if run.form == "quiet":
         stream.write(f"{text.name}@{text.version}\n")
         return
-    stream.write_content(text.content)
+    stream.write("\n" if stream.is_markdown() else "")
+    answers.write_content(text.content)
     if stream.to_terminal():
         output.note_variables(text.variables, text.settings)
         output.note_request(text.settings, f"{text.name}@{text.version}")

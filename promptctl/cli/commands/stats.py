@@ -46,20 +46,18 @@ def stats(
     """
     if name is not None:
         references.check_name(name)
-    _check_format(run, format, since=since, by=by, all=all, csv=csv)
-    if format == "prometheus":
+    form = _form(run, format, since=since, by=by, all=all, csv=csv)
+    if form == "prometheus":
         _show_metrics(run, name)
         return
     keys = _keys(by)
-    if csv and run.form != "plain":
-        raise errors.Usage("usage", "use only one of --csv, --json and --quiet")
     moment = None
     if since is not None:
         from promptctl.cli import time_values
 
         moment = time_values.parse(since)
-    is_table = run.form == "plain" and not csv and stream.to_terminal()
-    shows_trend = is_table and keys == ["version"]
+    is_table = form == "plain" and stream.for_people()
+    shows_trend = is_table and keys == ["version"] and stream.to_terminal()
     with run.database() as database, prices.LoadInBackground():
         measured = store.read_measurements(database, name, moment, keys, trend=shows_trend)
         # A group of more than a day may span a change of a price. Then the sums are split at the days of the changes.
@@ -72,7 +70,7 @@ def stats(
     if name is None and not all and keys == ["version"]:
         listed = [group for group in groups if group.uses or group.is_active or group.is_candidate]
     unused = len(groups) - len(listed)
-    output.show(listed, keys, measured.fallbacks, "csv" if csv else run.form, with_names=name is None)
+    output.show(listed, keys, measured.fallbacks, form, with_names=name is None)
     if is_table and unused:
         messages.note(f"{unused} {'versions were' if unused != 1 else 'version was'} never used: --all shows them")
     elif is_table and not listed:
@@ -89,16 +87,26 @@ def stats(
         messages.note(verdict)
 
 
-def _check_format(run: Run, format: str | None, *, since: str | None, by: str | None, all: bool, csv: bool) -> None:
-    """Raise Usage for an unknown format, and for options that it does not go with."""
-    if format not in (None, "text", "prometheus"):
-        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text or prometheus")
-    other = f"--{run.form}" if run.form != "plain" else "--csv" if csv else None
-    if format is not None and other is not None:
-        raise errors.Usage("usage", f"use only one of --format {format} and {other}")
+def _form(run: Run, format: str | None, *, since: str | None, by: str | None, all: bool, csv: bool) -> str:
+    """Return the form of the answer: plain, quiet, json, csv or prometheus. Markdown is plain.
+
+    Raises Usage for an unknown format, and for options that it does not go with.
+    """
+    if csv and run.form != "plain":
+        raise errors.Usage("usage", "use only one of --csv, --json and --quiet")
+    if csv and format not in (None, "csv"):
+        raise errors.Usage("usage", f"use only one of --format {format} and --csv")
+    form = run.form
+    if format is not None:
+        from promptctl.cli import formats
+
+        form = run.use_format(format, formats.OF_STATS)
     selections = {"--since": since is not None, "--by": by is not None, "--all": all}
-    if format == "prometheus" and (option := next((option for option in selections if selections[option]), None)):
+    if form == "prometheus" and (option := next((option for option in selections if selections[option]), None)):
         raise errors.Usage("usage", f"--format prometheus has the sums of all time of each version: leave out {option}")
+    if form == "markdown":
+        return "plain"
+    return "csv" if csv else form
 
 
 def _show_metrics(run: Run, name: str | None) -> None:

@@ -8,7 +8,6 @@ from promptctl import errors, working_directory
 from promptctl.cli import present_prices
 from promptctl.folder.provenance import Checkout
 from promptctl.output import messages, plan_view, progress
-from promptctl.rules import references
 from promptctl.store import syncs
 from promptctl.sync import changes, differences, read
 from promptctl.sync import synchronize as syncing
@@ -111,18 +110,13 @@ def _form(
     run: Run, format: str | None, save_plan: str | None, apply_plan: str | None, *, dry_run: bool, check: bool
 ) -> str:
     """Return the form of the output. Raises Usage for options that cannot be combined."""
-    if format not in (None, "text", "markdown", "json"):
-        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
-    if format is not None and run.form not in ("plain", format):
-        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
+    form = run.select_form(format)
     for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
         if value in ("", "-"):
             raise errors.Usage("usage", f"{option} needs the name of a file", hint=f"promptctl sync {option} plan.json")
     if apply_plan is not None and (dry_run or check or save_plan is not None):
         raise errors.Usage("usage", "--apply-plan cannot be combined with --dry-run, --check or --save-plan")
-    if format == "json":
-        run.form = "json"
-    return "markdown" if format == "markdown" else run.form
+    return form
 
 
 def _refuse_offline(needs_database: Mapping[str, object], *, check: bool) -> None:

@@ -65,7 +65,7 @@ def run_cases(
       promptctl test prompts/ --format markdown --junit report.xml
     """
     _refuse_misspelled_command(targets)
-    form = test_reports.form_of(run, format)
+    form = run.select_form(format)
     options = _options(repeat, margin, max_cost, estimate=estimate, replay=replay, batch=batch, resume=resume)
     test_reports.check_files(html=html, junit=junit)
     if any(not name.strip() for name in model or ()):

@@ -65,7 +65,7 @@ def show(
       promptctl test show 42
       promptctl test show 42 --all --html report.html
     """
-    form = test_reports.form_of(run, format)
+    form = run.select_form(format)
     test_reports.check_files(html=html, junit=junit)
     with run.database() as database:
         record = test_runs.read_run(database, _number(number))

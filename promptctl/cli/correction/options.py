@@ -28,7 +28,7 @@ _IN_JSON = (
 # Options of other tools, some with their values, and the option that replaces them.
 _REPLACEMENTS: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(_IN_JSON, ("--json", None)),
-    **dict.fromkeys(("--format csv", "-o csv", "--output csv"), ("--csv", None)),
+    **dict.fromkeys(("-o csv", "--output csv"), ("--csv", None)),
     **dict.fromkeys(("--format name", "-o name", "--output name"), ("--quiet", None)),
     **dict.fromkeys(("--no-color", "--no-colour"), ("--color", "never")),
     "--daily": ("--by", "day"),
