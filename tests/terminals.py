@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 from multiprocessing import connection
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +64,14 @@ class Terminal:
         now = time.monotonic()
         os.write(self._leader, text.encode() if isinstance(text, str) else text)
         return now
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the size of the terminal, which sends SIGWINCH."""
+        fcntl.ioctl(self._leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def settings(self) -> list[Any]:
+        """Return the terminal's settings: flags, speeds and control characters."""
+        return termios.tcgetattr(self._leader)
 
     def wait_for(self, pattern: str | re.Pattern[str], seconds: float = _SECONDS) -> str:
         """Wait until a text is shown after the last match, and return the screen up to its end.

@@ -86,6 +86,11 @@ HEADINGS = (
                 "Show uses, errors, tokens, times and cost of each version.",
                 p.OPTIONAL_NAME, p.SINCE, p.BY, p.ALL_VERSIONS, p.CSV, p.STATS_FORMAT,
             ),
+            "top": Command(
+                "top:top",
+                "Show prompts live, with their uses and errors of the last minutes.",
+                p.OPTIONAL_NAMES, p.MINUTES, p.TOP_SORT, p.ONCE, p.COST, p.TABLE_FORMAT,
+            ),
             "compare": Command(
                 "compare:compare",
                 "Show whether a version is better than another, and how sure that is.",

@@ -16,6 +16,7 @@ from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.margins import METRICS
 from promptctl.rules.statistics import KEYS
 from promptctl.rules.template_syntax import STYLES
+from promptctl.rules.use_window import SORT_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _VALUES = {
     "template": STYLES,
     "margin": tuple(f"{metric}=" for metric in METRICS),
     "guard": tuple(f"{metric}=" for metric in METRICS),
+    "sort": SORT_KEYS,
     "in_doubt": ("pause", "rollback"),
 }
 # Values that differ from those of other commands.

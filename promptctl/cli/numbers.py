@@ -14,6 +14,7 @@ RANGES = {
     "--uses": (0, 999_999_999, ""),
     # The same range as `repeat` in a file of test cases.
     "--repeat": (1, 100, ""),
+    "--minutes": (1, 60, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }
 

@@ -367,6 +367,17 @@ STATS_FORMAT = option(
     "Format of the answer: text, markdown (for a ticket or a chat), csv, json or prometheus (metrics of all time).",
 )
 
+# top.
+OPTIONAL_NAMES = argument("names", "NAME", "Prompts to show. Default: all.", required=False, several=True)
+MINUTES = option(
+    "minutes", "--minutes", "N", "Include the uses of the last N minutes, 1 to 60. Default: 5.", kind=NUMBER
+)
+TOP_SORT = option(
+    "sort", "--sort", "KEY", "Sort by uses, errors, p95, cost, moved or name at the start. Default: uses."
+)
+ONCE = flag("once", "--once", "Print the table once and end.")
+COST = flag("cost", "--cost", "With --once: include the costs.")
+
 # compare.
 COMPARED = argument("reference", "NAME[@A]", "Prompt, or prompt and version A.")
 OTHER_VERSIONS = argument(

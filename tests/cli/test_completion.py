@@ -53,6 +53,8 @@ def completions(promptctl: Promptctl, *words: str) -> list[str]:
         (["rollback", "support/triage", "d"], ["default-system-prompt"]),
         (["diff", "code_helper@1", "code_helper@"], ["code_helper@1"]),
         (["delete", "c"], ["code_helper@"]),
+        (["top", "support/triage", "d"], ["default-system-prompt"]),
+        (["top", "--sort", "m"], ["moved"]),
         (["history", "--l"], ["--limit", "--log-format"]),
         (["completion", "-"], SHARED),
         (["list", "--log-format", ""], ["text", "json"]),

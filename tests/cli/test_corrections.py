@@ -37,6 +37,7 @@ HINTS: dict[str, str | None] = {
     "experiment D@3 10%": "split D@3 10%",
     "canary D@3 10%": "split D@3 10%",
     "metrics D": "stats D",
+    "live": "top",
     "ask D 'Why?'": "chat D 'Why?'",
     "run D": "chat D",
     "versus D": "compare D",

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from tests.conftest import Promptctl
 
 NEEDS_SCHEMA = [
-    ["list"], ["show", "x"], ["diff", "x"], ["history"], ["stats"], ["activate", "x@1"], ["rollback", "x"],
-    ["create", "x", "y"], ["delete", "x@1"], ["db", "grant", "postgres", "--as", "viewer"], ["db", "shell"],
+    ["list"], ["show", "x"], ["diff", "x"], ["history"], ["stats"], ["top", "--once"],
+    ["activate", "x@1"], ["rollback", "x"], ["create", "x", "y"],
+    ["delete", "x@1"], ["db", "grant", "postgres", "--as", "viewer"], ["db", "shell"],
 ]  # fmt: skip
 
 
@@ -262,6 +263,7 @@ def test_a_read_only_database_can_be_read_and_refuses_changes(
         ["show", "default-system-prompt"],
         ["history"],
         ["stats"],
+        ["top", "--once"],
         ["diff", "default-system-prompt"],
     ):
         assert demo(*words).code == 0

@@ -30,6 +30,7 @@ LINES = {
     "diff": "diff support@1 support@3",
     "history": "history",
     "stats": "stats --all",
+    "top": "top --once",
     "test list": "test list",
     "activate": "activate support@1 --dry-run",
     "deactivate": "deactivate support --dry-run",

@@ -36,6 +36,7 @@ COMMANDS = {
     "history-of-nothing": ("history", "code_helper"),
     "stats": ("stats",),
     "stats-of-one": ("stats", "default-system-prompt"),
+    "top": ("top", "--once"),
     "activate": ("activate", "default-system-prompt@3", "--reason", "again"),
     "activate-first": ("activate", "code_helper@1"),
     "activate-already": ("activate", "default-system-prompt@2"),

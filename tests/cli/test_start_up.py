@@ -83,6 +83,8 @@ UNUSED_MODULES: dict[tuple[str, ...], set[str]] = {
     ("resolve", "support/triage", "--attribute", "plan=enterprise"): HEAVY - JSON,
     ("history",): HEAVY,
     ("stats",): HEAVY,
+    ("top", "--once"): HEAVY,
+    ("top", "support/triage", "--once", "-q"): HEAVY,
     ("stats", "default-system-prompt", "--by", "day,version"): HEAVY,
     ("stats", "--by", "model", "-q"): HEAVY,
     # A time is calculated.
@@ -181,6 +183,7 @@ TRIPS = [
     ("show code_helper@1 --json", 1), ("history default-system-prompt", 1),
     # How far totals go, then the rest.
     ("stats", 2), ("stats --by day,model --since 7d", 2), ("create x text --activate", 1),
+    ("top --once", 1), ("top support/triage --once", 1),
     ("delete default-system-prompt@1", 1), ("diff default-system-prompt@1 default-system-prompt@2", 2),
     ("diff default-system-prompt", 3), ("show default-system-prompt --at 1h", 1),
 ]  # fmt: skip

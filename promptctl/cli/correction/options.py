@@ -17,8 +17,8 @@ _FOLDER_OPTIONS = {
 }
 # Commands that change nothing.
 READING = (
-    "list", "show", "history", "stats", "diff", "render", "resolve", "route show", "rollout status", "release list",
-    "release show", "test list", "test show", "db status", "db schema", "completion",
+    "list", "show", "history", "stats", "top", "diff", "render", "resolve", "route show", "rollout status",
+    "release list", "release show", "test list", "test show", "db status", "db schema", "completion",
 )  # fmt: skip
 # Options of other tools, with their values, that mean --json.
 _IN_JSON = (

@@ -24,6 +24,7 @@ _OF_COMMANDS = {
     "rollout pause": "pause halt",
     "rollout resume": "resume unpause",
     "stats": "metrics usage costs cost report analytics performance scores",
+    "top": "live monitor htop dashboard",
     "chat": "run ask talk prompt message play playground try repl query",
     "tokens": "count token count-tokens size",
     "render": "fill format compile expand substitute",

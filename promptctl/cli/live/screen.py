@@ -1,0 +1,91 @@
+"""The loop of the live screen: it draws what the reader has read, and handles keys."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from promptctl.cli import interruption
+from promptctl.cli.live.choices import Choices
+from promptctl.cli.live.reader import Reader
+from promptctl.cli.live.terminal import Terminal
+from promptctl.output import live_view, stream
+from promptctl.output.live_display import LiveDisplay
+from promptctl.rules import use_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.postgres.settings import Target
+    from promptctl.rules.use_window import PromptLine
+
+# The ages of moves change slowly, the age of data that are old every second.
+_CALM_SECONDS, _OLD_SECONDS = 5.0, 1.0
+
+
+def run(target: Target, names: Sequence[str], minutes: int, sort: str, label: str) -> None:
+    """Show the screen until the person quits. Raises KeyboardInterrupt, and Terminated for a signal that ends it."""
+    display = LiveDisplay(sys.stdout.fileno(), has_color=stream.has_color(sys.stdout))
+    terminal = Terminal(display.start, display.stop)
+    reader = Reader(target, names, minutes, label, terminal.wake)
+    screen = _Screen(reader, display, minutes, Choices(sort))
+    with interruption.terminated(), terminal.opened():
+        reader.start()
+        while not screen.state.should_quit:
+            if reader.bug is not None:
+                raise reader.bug
+            terminal.is_resized = False
+            screen.draw()
+            for key in terminal.wait(screen.seconds_until_change()):
+                screen.press(key)
+
+
+class _Screen:
+    def __init__(self, reader: Reader, display: LiveDisplay, minutes: int, state: Choices) -> None:
+        self.state = state
+        self._reader, self._display, self._minutes = reader, display, minutes
+        # The lines in their order, and what they come from.
+        self._lines: list[PromptLine] = []
+        self._names: list[str] = []
+        self._source: tuple[object, ...] = ()
+        self._page = 1
+
+    def draw(self) -> None:
+        """Draw the screen if it would differ."""
+        columns, height = self._display.size()
+        self._page = max(height - live_view.CHROME_LINES, 1)
+        self._order()
+        state, reading = self.state, self._reader.reading
+        selected = state.place(self._names)
+        first = state.scroll(len(self._names), selected, self._page)
+        now = time.time()
+        view = live_view.View(
+            reading.label, self._minutes, now, time.monotonic() - reading.read_at, self._reader.is_loaded,
+            reading.lost_at, reading.problem, reading.cost_state, self._lines, len(reading.lines), selected, first,
+            state.sort, state.is_reversed, state.pattern, state.is_typing, state.shows_help, state.opened,
+            None if reading.detail is None else live_view.Detail(*reading.detail),
+        )  # fmt: skip
+        self._display.draw(live_view.screen(view, columns, height), (columns, height))
+
+    def press(self, key: str) -> None:
+        """Handle a key."""
+        self._order()
+        self.state.press(key, self._names, self._page)
+        self._reader.open(self.state.opened)
+
+    def seconds_until_change(self) -> float:
+        """Return how long the screen stays the same if nothing new is read."""
+        reading = self._reader.reading
+        is_old = reading.lost_at is not None or time.monotonic() - reading.read_at > _CALM_SECONDS
+        return _OLD_SECONDS if is_old else _CALM_SECONDS
+
+    def _order(self) -> None:
+        lines, state = self._reader.reading.lines, self.state
+        source = (lines, state.sort, state.is_reversed, state.pattern)
+        if len(self._source) == len(source) and self._source[0] is lines and self._source[1:] == source[1:]:
+            return
+        self._source = source
+        matching = [line for line in lines if state.matches(line.prompt.name)]
+        self._lines = use_window.ordered(matching, state.sort, is_reversed=state.is_reversed)
+        self._names = [line.prompt.name for line in self._lines]

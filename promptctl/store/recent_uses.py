@@ -1,0 +1,209 @@
+"""What `promptctl top` reads: the uses of the last minutes, what the prompts serve, and whether either has changed.
+
+A reader that stays remembers a bound, `Uses.bound`: every transaction with a smaller number has ended, so that uses
+below it are read once. Uses from the bound on are read again by the next look, because a transaction that began earlier
+may commit later. A cluster that was restored, or failed over to, may give numbers again, so the bound holds for one
+connection only.
+
+Times are text in UTC, whatever the settings of the session are.
+"""
+
+from __future__ import annotations
+
+from promptctl.records import Record
+from promptctl.rules.use_window import ServedPrompt, UsesRow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, LiteralString
+
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+
+    Statement = tuple[LiteralString, Sequence[Any]]
+
+_READ_ONLY: Statement = ("begin isolation level repeatable read, read only", [])
+_BOUND: LiteralString = """
+    pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint
+    + coalesce((select r.transaction_offset from promptctl.roll_up r), 0)
+"""
+
+
+class Look(Record):
+    """What tells a reader whether there is anything new.
+
+    `begun` is the number that the next transaction gets, and `ended` the number of the oldest one that runs: while both
+    are equal and stay the same, no use was recorded. `served` stays the same while no prompt moves and no rollout
+    changes. `schema_version` is that of the installed schema.
+    """
+
+    begun: int
+    ended: int
+    served: str
+    schema_version: int
+
+
+class Uses(Record):
+    """Uses that were read. `bound` is for the next look, `now` the server's time in seconds since 1970."""
+
+    rows: list[UsesRow]
+    bound: int
+    now: float
+
+
+class Move(Record):
+    """A change of what a prompt serves. The fields are those of `HistoryEvent`."""
+
+    kind: str
+    previous_version: int | None
+    version: int | None
+    candidate_version: int | None
+    basis_points: int
+    changed_at: Timestamp
+    author: str
+    reason: str | None
+
+
+def look(database: Database) -> Look:
+    """Return whether there is anything new. It reads no use."""
+    [row] = database.run(
+        """
+        select pg_catalog.pg_snapshot_xmax(n.snapshot)::text::bigint,
+               pg_catalog.pg_snapshot_xmin(n.snapshot)::text::bigint,
+               (select concat_ws(' ', count(*), sum(s.epoch), count(s.archived_at)) from promptctl.served s)
+               || ' ' || (select concat_ws(' ', count(*), sum(r.rollout), count(*) filter (where r.state = 'running'))
+                          from promptctl.rollouts r where r.state in ('running', 'paused')),
+               (select i.version from promptctl.installation i)
+        from (select pg_catalog.pg_current_snapshot()) n (snapshot)
+        """
+    )
+    return Look(*row)
+
+
+def read_prompts(database: Database, names: Sequence[str]) -> list[ServedPrompt]:
+    """Return what prompts serve, by name; without names, all that are not archived. A missing one is left out."""
+    return _prompts(database.run_all(_served(names))[0])
+
+
+def read_uses(database: Database, names: Sequence[str], minutes: int, slot_seconds: float, bound: int | None) -> Uses:
+    """Return the uses of the last minutes that may be new since `bound`, with the next bound.
+
+    None reads all of them. Without names, those of all prompts.
+    """
+    _, _, rows, [(next_bound, now)], _ = database.run_all(
+        _READ_ONLY,
+        # Enough to group a million uses in a hash table instead of sorting them on disk.
+        ("set local work_mem = '64MB'", []),
+        _recent(names, minutes, slot_seconds, bound),
+        (f"select {_BOUND}, extract(epoch from now())::float8", []),  # noqa: S608 - of constants
+        ("commit", []),
+    )
+    return Uses([_uses_row(row) for row in rows], next_bound, now)
+
+
+def read_both(
+    database: Database, names: Sequence[str], minutes: int, slot_seconds: float
+) -> tuple[list[ServedPrompt], list[UsesRow]]:
+    """Return what prompts serve and their uses of the last minutes, in one round trip and one snapshot."""
+    _, prompts, rows, _ = database.run_all(
+        _READ_ONLY, _served(names), _recent(names, minutes, slot_seconds, None), ("commit", [])
+    )
+    return _prompts(prompts), [_uses_row(row) for row in rows]
+
+
+def read_moves(database: Database, name: str, limit: int) -> tuple[list[Move], list[int]]:
+    """Return the newest moves of a prompt, the newest first, and the numbers of its versions that are in use."""
+    moves, versions = database.run_all(
+        (
+            """
+            select a.kind, a.previous_version, a.version, a.candidate_version, a.basis_points,
+                   (to_json(a.changed_at at time zone 'UTC') #>> '{}') || 'Z', a.author, a.reason
+            from promptctl.allocations a where a.name = $1 order by a.epoch desc limit $2
+            """,
+            [name, limit],
+        ),
+        (
+            """
+            select v.version from promptctl.versions v
+            where v.name = $1 and not v.is_retired order by v.version desc limit $2
+            """,
+            [name, limit],
+        ),
+    )
+    return [Move(*row) for row in moves], [row[0] for row in versions]
+
+
+def _served(names: Sequence[str]) -> Statement:
+    return (
+        """
+        select s.name, s.active_version, s.candidate_version, s.basis_points,
+               jsonb_array_length(coalesce(s.route, '[]')), r.rollout, r.state,
+               a.kind, a.previous_version, a.version, a.candidate_version, a.basis_points,
+               (to_json(a.changed_at at time zone 'UTC') #>> '{}') || 'Z', a.author, a.reason
+        from promptctl.served s
+        left join promptctl.rollouts r on r.name = s.name and r.state in ('running', 'paused')
+        left join lateral (
+            select * from promptctl.allocations a where a.name = s.name order by a.epoch desc limit 1
+        ) a on true
+        where case when $1::text[] = '{}' then s.archived_at is null else s.name = any ($1::text[]) end
+        order by s.name
+        """,
+        [list(names)],
+    )
+
+
+def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int | None) -> Statement:
+    """Return the statement for the uses of the last minutes. `bound` is that of the last look, or None.
+
+    It groups by the comparisons of a price tier and not by their sum, as `usage._uses` does. The expression of a bucket
+    is that of promptctl.histogram_bucket, which a viewer may not call.
+    """
+    return (
+        f"""
+        select u.name, u.version, u.slot, u.model, u.outcome, u.tier, u.is_settled, sum(u.uses)::bigint,
+               sum(u.with_tokens)::bigint, sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
+               sum(u.cache_write_tokens), min(u.fastest_ms), max(u.slowest_ms),
+               array_agg(u.bucket) filter (where u.bucket is not null)::text,
+               array_agg(u.uses) filter (where u.bucket is not null)::text
+        from (
+            select u.name, u.version, floor(extract(epoch from u.recorded_at)::float8 / $3::float8)::bigint as slot,
+                   u.model, u.outcome, u.recorded_in < b.bound as is_settled, t.bucket,
+                   coalesce(u.input_tokens > 100000, false)::integer
+                   + coalesce(u.input_tokens > 200000, false)::integer as tier,
+                   count(*) as uses, count(coalesce(u.input_tokens, u.output_tokens)) as with_tokens,
+                   sum(u.input_tokens::float8) as input_tokens, sum(u.output_tokens::float8) as output_tokens,
+                   sum(u.cache_read_tokens::float8) as cache_read_tokens,
+                   sum(u.cache_write_tokens::float8) as cache_write_tokens,
+                   min(t.response_ms) as fastest_ms, max(t.response_ms) as slowest_ms
+            from promptctl.uses u
+            cross join (select {_BOUND}) b (bound)
+            cross join lateral (
+                select case when u.outcome = 'ok' then u.response_ms end,
+                       case when u.outcome <> 'ok' or u.response_ms is null then null
+                            when u.response_ms > 0.0009765625
+                            then floor(ln(u.response_ms) * 46.16624130844683)::smallint else -320 end
+            ) t (response_ms, bucket)
+            where u.recorded_in >= coalesce($4::bigint, 0)
+              and u.recorded_at >= now() - $2::integer * interval '1 minute'
+              and ($1::text[] = '{{}}' or u.name = any ($1::text[]))
+            group by u.name, u.version, 3, u.model, u.outcome, 6, 7, coalesce(u.input_tokens > 100000, false),
+                     coalesce(u.input_tokens > 200000, false)
+        ) u
+        group by 1, 2, 3, 4, 5, 6, 7
+        """,  # noqa: S608 - of constants
+        [list(names), minutes, slot_seconds, bound],
+    )
+
+
+def _prompts(rows: Sequence[Sequence[Any]]) -> list[ServedPrompt]:
+    return [ServedPrompt(*row) for row in rows]
+
+
+def _uses_row(row: Sequence[Any]) -> UsesRow:
+    return UsesRow(*row[:-2], *map(_numbers, row[-2:]))
+
+
+def _numbers(array: str | None) -> list[int]:
+    """Return the numbers of an array in PostgreSQL's text format, `{1,2}`; [] for NULL."""
+    return [] if array is None else [int(number) for number in array[1:-1].split(",")]
