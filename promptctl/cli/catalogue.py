@@ -79,7 +79,7 @@ HEADINGS = (
             "history": Command(
                 "history:history",
                 "Show who changed what, when and why.",
-                p.OPTIONAL_NAME, p.LIMIT, p.TABLE_FORMAT,
+                p.OPTIONAL_NAME, p.SINCE_CHANGE, p.LIMIT, p.GRAPH, p.TABLE_FORMAT,
             ),
             "stats": Command(
                 "stats:stats",

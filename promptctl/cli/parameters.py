@@ -191,6 +191,15 @@ STORED_REQUEST = flag("request", "--request", "Print the request of the version 
 LIMIT = option(
     "limit", "--limit -n", "N", "Show the newest N rows. 0 shows all. Default: 20 on a terminal, else all.", kind=NUMBER
 )
+GRAPH = flag(
+    "graph",
+    "--graph",
+    "Also draw which versions the prompt served over time, in a pipe instead of the changes. It begins with the first"
+    " change, or with --since.",
+)
+SINCE_CHANGE = option(
+    "since", "--since", "TIME", "Leave out earlier changes: RFC 3339, a local date and time, or an age such as 7d."
+)
 LIST_LIMIT = option("limit", "--limit -n", "N", "Show the first N by name. 0 shows all. Default: 0.", kind=NUMBER)
 ARCHIVED_PROMPTS = flag("archived", "--archived", "List archived prompts instead.")
 ARCHIVED_VERSIONS = flag("archived", "--archived", "List archived versions instead.")
