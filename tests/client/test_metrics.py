@@ -153,9 +153,10 @@ assert "genai_prices" not in sys.modules, "no use had tokens"
 
 
 def record(name: str = "x", version: int = 1, model: str | None = None, tokens: int | None = None) -> UseRecord:
-    return UseRecord(
-        "id", name, time.perf_counter(), version, 1, None, model, tokens, None, None, None, 1, None, "ok", None, None
-    )
+    fields: dict[str, Any] = dict.fromkeys(UseRecord.fields)
+    fields |= {"name": name, "version": version, "model": model, "input_tokens": tokens, "outcome": "ok"}
+    fields["ended_at"] = time.perf_counter()
+    return UseRecord(**fields)
 
 
 def test_the_numbers_of_prompts_versions_and_models_are_bounded() -> None:
