@@ -97,6 +97,11 @@ HEADINGS = (
                 p.COMPARED, p.OTHER_VERSIONS, p.BY_SHARE, p.SINCE_EPOCH, p.ALL_SPLITS, p.MARGIN, p.CHECK_WORSE,
                 p.STRICT, p.HTML, p.COMPARISON_FORMAT,
             ),
+            "report": Command(
+                "report:report",
+                "Write a page that shows what was active when, and how it did.",
+                p.REPORT_NAMES, p.REPORT_HTML, p.REPORT_SINCE, p.UNTIL, p.OPEN,
+            ),
         },
     ),
     (

@@ -1,6 +1,9 @@
-"""Write a report of --html or --junit to a file."""
+"""Write a report of --html or --junit to a file, and open it in a browser."""
 
 from __future__ import annotations
+
+import errno
+import os
 
 from promptctl import atomic_files, errors
 from promptctl.rules import references
@@ -12,6 +15,40 @@ def write(path: str, page: str) -> None:
         atomic_files.write(path, page.encode())
     except OSError as problem:
         raise cannot_write(path, problem.strerror or str(problem)) from None
+
+
+def check(path: str) -> None:
+    """Check that a file can be written, before the work for it. Raises Failed (`cannot_write`)."""
+    folder = os.path.dirname(os.path.realpath(path))
+    number = (
+        errno.EISDIR if os.path.isdir(path)
+        else errno.ENOENT if not os.path.isdir(folder)
+        else errno.EACCES if not os.access(path if os.path.exists(path) else folder, os.W_OK)
+        else 0
+    )  # fmt: skip
+    if number:
+        raise cannot_write(path, os.strerror(number))
+
+
+def open_in_browser(path: str) -> None:
+    """Open a file in the browser of the desktop, or that of the variable BROWSER. Raises Failed (`no_browser`)."""
+    import sys
+    import webbrowser
+    from pathlib import Path
+
+    has_display = any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"))
+    # Without a display, a browser for terminals would take over this one.
+    if sys.platform.startswith("linux") and not has_display:
+        reason = "there is no display"
+    elif webbrowser.open(Path(path).resolve().as_uri()):
+        return
+    else:
+        reason = "none is installed"
+    raise errors.Failed(
+        "no_browser",
+        f"cannot open a browser: {reason}; {references.quoted(path)} was written",
+        hint="set BROWSER, or open the file on another machine",
+    )
 
 
 def cannot_write(path: str, reason: str) -> errors.Failed:

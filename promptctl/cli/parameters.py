@@ -415,6 +415,18 @@ COMPARISON_FORMAT = option(
     "format", "--format", "FORMAT", "Format of the answer: text, markdown (for a comment on a pull request) or json."
 )
 
+# report.
+REPORT_NAMES = argument("names", "NAME", "Names of the prompts. Default: all prompts.", required=False, several=True)
+REPORT_HTML = option("html", "--html", "FILE", "File to write, for a browser. - writes to standard output. Required.")
+REPORT_SINCE = option(
+    "since",
+    "--since",
+    "TIME",
+    "Begin of the report: an age such as 7d, a local date, or RFC 3339. Default: 30d before the end.",
+)
+UNTIL = option("until", "--until", "TIME", "End of the report, for a period in the past. Default: now.")
+OPEN = flag("open", "--open", "Open FILE in the browser.")
+
 # db and completion.
 MIGRATION_ONLY = flag(
     "dry_run", "--dry-run", "Print the SQL of the migrations, and which tables they lock or rewrite. Change nothing."

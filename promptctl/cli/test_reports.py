@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -34,15 +33,7 @@ def check_files(**paths: str | None) -> None:
             continue
         if path in ("", "-"):
             raise errors.Usage("usage", f"--{option} needs the name of a file")
-        folder = os.path.dirname(os.path.realpath(path))
-        number = (
-            errno.EISDIR if os.path.isdir(path)
-            else errno.ENOENT if not os.path.isdir(folder)
-            else errno.EACCES if not os.access(path if os.path.exists(path) else folder, os.W_OK)
-            else 0
-        )  # fmt: skip
-        if number:
-            raise html_files.cannot_write(path, os.strerror(number))
+        html_files.check(path)
 
 
 def show(tests: Sequence[Tested], form: str, remarks: Sequence[str], *, all_cases: bool) -> None:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     Replies = list[tuple[list[Reply], list[Reply]]]
 
 
-def read(database: Database, run: RunRecord) -> tuple[RunResult, Replies]:
-    """Return the result of a run that has a verdict, and the replies to each of its cases.
+def read(database: Database, run: RunRecord, *, with_replies: bool = True) -> tuple[RunResult, Replies]:
+    """Return the result of a run that has a verdict, and the replies to each of its cases, none if not `with_replies`.
 
     A login that may not read replies gets no reply and no failed check. Replies that were dropped are left out. The
     texts of both sides are '', because a run has their hashes only.
     """
     outcomes = test_runs.read_results(database, run.run)
-    may_read = not any(outcome.failures is None for _, outcome in outcomes)
+    may_read = with_replies and not any(outcome.failures is None for _, outcome in outcomes)
     ids = sorted({one for _, outcome in outcomes for one in (*outcome.baseline_ids, *outcome.new_ids)})
     by_id = {reply.id: reply for reply in test_runs.read_replies(database, ids)} if may_read and ids else {}
     replies = [(_chosen(by_id, outcome.baseline_ids), _chosen(by_id, outcome.new_ids)) for _, outcome in outcomes]

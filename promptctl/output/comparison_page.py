@@ -32,7 +32,7 @@ def text(comparison: Comparison, histograms: Sequence[Histogram], course: Course
     judgments = [judgment for judgment in comparison.judgments if judgment.value_a is not None]
     if judgments:
         parts.append(f"<h2>Version {period.b} beside version {period.a}</h2>")
-        parts.append(_table(comparison, judgments))
+        parts.append(table(comparison, judgments))
         parts.append(
             '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey'
             " band is the margin: a difference within it does not matter.</p>"
@@ -69,7 +69,8 @@ def _minute(time: str) -> str:
     return f"{time[:10]} {time[11:16]} UTC"
 
 
-def _table(comparison: Comparison, judgments: Sequence[Judgment]) -> str:
+def table(comparison: Comparison, judgments: Sequence[Judgment]) -> str:
+    """Return the table of the metrics with their intervals as HTML."""
     period = comparison.period
     a, b = f"@{period.a}", f"@{period.b}"
     rows = [_heading("Metric", a, b, "Difference", None, "Interval", "Verdict")]

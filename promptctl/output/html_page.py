@@ -10,7 +10,8 @@ from promptctl import __version__
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c2026; --dim: #5c6570; --line: #d5dae0; --back: #ffffff; --band: #e6e9ed;
   --better: #0b63c5; --worse: #b8420a; --same: #66707c; --unknown: #66707c; --a: #66707c; --b: #0b63c5; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e8ed; --dim: #9aa4b0; --line: #39414b; --back: #14181d;
+@media screen and (prefers-color-scheme: dark) { :root { --text: #e4e8ed; --dim: #9aa4b0; --line: #39414b;
+  --back: #14181d;
   --band: #2b323a; --better: #6cb0ff; --worse: #ff9a5c; --same: #a5afba; --unknown: #a5afba; --a: #a5afba;
   --b: #6cb0ff; } }
 * { box-sizing: border-box; }

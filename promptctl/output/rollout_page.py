@@ -47,7 +47,7 @@ def text(
     parts += ["<h2>Steps</h2>", _steps(rollout, events, step_uses)]
     judgments = rollout_view.judgments(outlook.figures or ())
     if judgments:
-        parts += ["<h2>Guards</h2>", _guards(rollout, judgments)]
+        parts += ["<h2>Guards</h2>", guards(rollout, judgments)]
         parts.append(
             '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey'
             " band is the tolerance, to both sides.</p>"
@@ -91,7 +91,8 @@ def _steps(rollout: Rollout, events: Sequence[RolloutEvent], step_uses: Mapping[
     return f"<table>{''.join(rows)}</table>"
 
 
-def _guards(rollout: Rollout, judgments: Sequence[Judgment]) -> str:
+def guards(rollout: Rollout, judgments: Sequence[Judgment]) -> str:
+    """Return the table of the guards with their intervals as HTML."""
     a, b = f"@{rollout.baseline}", f"@{rollout.candidate}"
     rows = [_head("Guard", a, b, "Difference", "Tolerated", "", "Interval", "State")]
     for judgment in judgments:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from promptctl.output.test_words import Tested
     from promptctl.rules.test_cases import Case
 
-_STYLE = """<style>
+STYLE = """<style>
 .cases td, .cases th { vertical-align: top; } .cases thead th { vertical-align: bottom; overflow-wrap: anywhere; }
 .cases td:first-child, .runs td:first-child { white-space: normal; overflow-wrap: anywhere; }
 .cases td:first-child { min-width: 8rem; } .cases td:last-child, .runs td:last-child { white-space: nowrap; }
@@ -50,12 +50,25 @@ def text(tests: Sequence[Tested], replies: Mapping[str, Sequence[CaseReplies]]) 
     """
     groups = test_words.groups(tests)
     title = test_words.heading(tests[0]) if len(groups) == 1 else f"{len(groups)} tests of prompts"
-    parts = [_STYLE, reply_page.STYLE]
+    parts = [STYLE, reply_page.STYLE]
     if len(groups) != 1:
         parts.append(f"<h1>{_escaped(title)}</h1>{_summary(groups)}")
     for place, group in enumerate(groups, 1):
         parts.append(_group(group, place, replies, is_alone=len(groups) == 1))
     return test_words.storable(html_page.text(title, "\n".join(parts)))
+
+
+def short_matrix(tested: Tested, most: int) -> str:
+    """Return a table with the cases of a run that changed, at most `most` of them, and the totals, without replies.
+
+    The page needs STYLE.
+    """
+    group = [tested]
+    places = [place for place, case in enumerate(tested.result.cases) if test_words.is_listed(tested.result, case)]
+    rows = [*(_rows(group, place, {}) for place in places[:most]), _totals(group)]
+    left_out = len(places) - most
+    note = f'<p class="dim">{test_words.counted(left_out, "more case")} changed.</p>' if left_out > 0 else ""
+    return test_words.storable(_table("cases", _head(group), rows) + note)
 
 
 def _summary(groups: Sequence[Sequence[Tested]]) -> str:

@@ -69,6 +69,32 @@ def rise_in_all(tables: Iterable[Table]) -> float:
     )
 
 
+def rise_of_rate(before_events: int, before: int, events: int, total: int) -> float:
+    """Return the one-sided p-value of R. A. Fisher's test for a rise from before_events / before to events / total.
+
+    It takes logarithms of the probabilities, so it serves any number of uses: with ten million it is exact to six
+    digits. It is 1 if a side is empty.
+    """
+    if not before or not total:
+        return 1.0
+    every = before_events + events
+    ways = _log_ways(before + total, every)
+    p = 0.0
+    for number in range(events, min(total, every) + 1):
+        if every - number > before:
+            continue
+        term = math.exp(_log_ways(total, number) + _log_ways(before, every - number) - ways)
+        p += term
+        # The distribution has one peak. Beyond it, the rest is smaller than any digit of the sum.
+        if term < 1e-18 and number * (before + total) > total * every:
+            break
+    return min(1.0, p)
+
+
+def _log_ways(total: int, chosen: int) -> float:
+    return math.lgamma(total + 1) - math.lgamma(chosen + 1) - math.lgamma(total - chosen + 1)
+
+
 def holm(p_values: Sequence[float], level: float) -> list[int]:
     """Return the indexes of the p-values that are refuted at a level for all of them together, ascending.
 

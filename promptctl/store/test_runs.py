@@ -159,6 +159,13 @@ _RUN: LiteralString = """
 _READ_RUNS = f"""
     select {_RUN} from promptctl.test_runs r where $1::text is null or r.name = $1 order by r.run desc limit $2
 """  # noqa: S608 - of constants
+_READ_LAST_RUNS = f"""
+    select {_RUN} from promptctl.test_runs r
+    where r.run = any (array(
+        select max(l.run) from promptctl.test_runs l
+        where l.name = any ($1::text[]) and l.verdict is not null and l.ended_at < $2::timestamptz group by l.name))
+    order by r.name
+"""  # noqa: S608 - of constants
 # The latest run of the same texts and cases, if it has used every reply to these requests that others made since it
 # began. Of its own replies it may have left some, where several cases send one request.
 _STANDING_RUN = """
@@ -385,6 +392,11 @@ def read_run(database: Database, run: int) -> RunRecord:
     if not rows:
         raise errors.NotFound("run_not_found", f"no run {run} in {database.label}", hint="promptctl test list")
     return RunRecord(*rows[0])
+
+
+def read_last_runs(database: Database, names: Sequence[str], until: Timestamp) -> list[RunRecord]:
+    """Return the last run of each of these prompts that ended with a verdict before a time, by name."""
+    return [RunRecord(*row) for row in database.run(_READ_LAST_RUNS, list(names), until)]
 
 
 def read_results(database: Database, run: int) -> list[tuple[Case, CaseOutcome]]:

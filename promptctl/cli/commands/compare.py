@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.claude import prices
+from promptctl.cli import comparing
 from promptctl.output import comparison_view as output
 from promptctl.output import stream
 from promptctl.output.comparison_view import Comparison
-from promptctl.rules import experiments, margins, references, statistics
+from promptctl.rules import experiments, margins, references
 from promptctl.store import comparisons, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
     from promptctl.rules.courses import Course
     from promptctl.rules.measurements import Measurements
-    from promptctl.rules.statistics import Group, Price
+    from promptctl.rules.statistics import Group
     from promptctl.store.comparisons import Period
 
 
@@ -71,16 +72,18 @@ def compare(
             if moment is not None:
                 _require_any_split(database, period)
             measured = usage.read_measurements(database, name, None, ["version"], trend=False)
-            groups = [group for group in _groups(measured) if group.version in (period.a, period.b)]
+            groups = [group for group in comparing.groups(measured) if group.version in (period.a, period.b)]
             output.show_separate(period, form, lambda: _show_statistics(groups, form))
             return errors.NOT_DECIDED if strict else 0
         _check_period(period, by, moment)
         measured = usage.read_measurements(database, name, period.began_at, ["version"], trend=False)
-        has_prices = bool(_models(measured)) and prices.are_installed()
-        estimates = comparisons.read_estimates(database, period, _prices(measured) if has_prices else [])
-        outside = _outside(database, period, estimates, measured)
+        has_prices = bool(comparing.models(measured)) and prices.are_installed()
+        estimates = comparisons.read_estimates(
+            database, period, comparing.present_prices(measured) if has_prices else []
+        )
+        outside = comparing.outside(database, period, estimates, measured)
         course = None if html is None else _course(database, period)
-    comparison = _comparison(period, estimates, measured, chosen_margins, outside)
+    comparison = comparing.comparison(period, estimates, measured, chosen_margins, outside)
     if html is not None and course is not None:
         from promptctl.cli import html_files
         from promptctl.output import comparison_page
@@ -147,80 +150,21 @@ def _require_any_split(database: Database, period: Period) -> None:
         )
 
 
-def _comparison(
-    period: Period,
-    estimates: Sequence[experiments.Estimate],
-    measured: Measurements,
-    chosen_margins: Mapping[str, float],
-    outside: tuple[int, int],
-) -> Comparison:
-    counts = {estimate.metric: estimate for estimate in estimates if estimate.share is None}
-    uses, misplaced = counts.get("uses"), counts.get("out_of_place")
-    uses_a, uses_b = (0, 0) if uses is None else (uses.uses_a, uses.uses_b)
-    judgments = experiments.judge(estimates, chosen_margins, uses_a + uses_b)
-    groups = {group.version: group for group in _groups(measured)}
-    of_a, of_b = groups.get(period.a), groups.get(period.b)
-    return Comparison(
-        period,
-        uses_a,
-        uses_b,
-        judgments,
-        experiments.judge_shares(estimates, judgments, uses_a + uses_b) if period.splits == 1 else [],
-        experiments.check_traffic(estimates),
-        0 if misplaced is None else misplaced.uses_a + misplaced.uses_b,
-        *outside,
-        None if of_a is None else of_a.p50_response_time_ms,
-        None if of_b is None else of_b.p50_response_time_ms,
-        None if of_a is None else of_a.p95_response_time_ms,
-        None if of_b is None else of_b.p95_response_time_ms,
-    )
-
-
-def _outside(
-    database: Database, period: Period, estimates: Sequence[experiments.Estimate], measured: Measurements
-) -> tuple[int, int]:
-    """Return the uses of versions A and B that were recorded while the split ran and do not have its epochs.
-
-    `measured` are the uses since the split began. Of several splits with a time between them, the numbers are 0,
-    because the uses of that time have other epochs for a good reason.
-    """
-    uses = next((estimate for estimate in estimates if estimate.metric == "uses" and estimate.share is None), None)
-    counted = (0, 0) if uses is None else (uses.uses_a, uses.uses_b)
-    if period.has_gaps or 0 not in counted:
-        return 0, 0
-    later = None
-    if not period.is_running:
-        later = usage.read_measurements(database, period.name, period.last_at, ["version"], trend=False)
-
-    def recorded(measurements: Measurements | None, version: int) -> int:
-        return 0 if measurements is None else sum(part.uses for part in measurements.sums if part.version == version)
-
-    outside_a, outside_b = (
-        max(recorded(measured, version) - recorded(later, version) - number, 0)
-        for version, number in zip((period.a, period.b), counted, strict=True)
-    )
-    return outside_a, outside_b
-
-
 def _note_missing_prices(measured: Measurements, *, has_prices: bool) -> None:
     """Report why the cost is missing, if a price is."""
     from promptctl.output import messages
 
-    models = _models(measured)
+    models = comparing.models(measured)
     if models and not has_prices:
         from promptctl import requirements
 
         install = requirements.install_extra("chat")
         messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
         return
-    priced = [(price["model"], price["size"]) for price in _prices(measured)] if models else []
+    priced = [(price["model"], price["size"]) for price in comparing.present_prices(measured)] if models else []
     unknown = sorted({model for model, tier in models if (model, tier) not in priced})
     if unknown:
         messages.note(f"no cost, because no price is known for {', '.join(unknown)}")
-
-
-def _groups(measured: Measurements) -> list[Group]:
-    return statistics.aggregate(measured, ["version"], _price())
 
 
 def _course(database: Database, period: Period) -> Course:
@@ -228,35 +172,7 @@ def _course(database: Database, period: Period) -> Course:
 
     grain = courses.grain(period.began_at, period.last_at)
     measured = usage.read_measurements(database, period.name, period.began_at, ["version", grain], trend=False)
-    return courses.course(measured, period.a, period.b, grain, period.began_at, period.last_at, _price())
-
-
-def _price() -> Price:
-    return prices.cost_usd if prices.are_installed() else _no_price
-
-
-def _no_price(*_: object) -> None:
-    """Stand for `prices.cost_usd` where there are no prices."""
-
-
-def _models(measured: Measurements) -> dict[tuple[str, int], str]:
-    """Return the time of the last use of each model and price tier that was billed."""
-    last: dict[tuple[str, int], str] = {}
-    for part in measured.sums:
-        if part.model is not None and part.with_tokens and part.last_used_at is not None:
-            key = (part.model, part.price_tier)
-            last[key] = max(last.get(key, ""), part.last_used_at)
-    return last
-
-
-def _prices(measured: Measurements) -> list[dict[str, object]]:
-    """Return the prices of the models that were used, for `promptctl.compare_versions`."""
-    priced: list[dict[str, object]] = []
-    for (model, tier), used_at in _models(measured).items():
-        price = prices.per_token(model, tier, used_at)
-        if price is not None:
-            priced.append({"model": model, "size": tier, **price})
-    return priced
+    return courses.course(measured, period.a, period.b, grain, period.began_at, period.last_at, comparing.price())
 
 
 def _show_statistics(groups: Sequence[Group], form: str) -> None:

@@ -1,0 +1,271 @@
+"""Curves over time as SVG: panels with one time axis, and vertical marks that go through all of them.
+
+A chart fills the width that it gets. So each is an SVG whose texts are placed by percentages and keep their size, and
+in it another SVG without texts that is stretched: one step is two units wide, and the height is 250 units. Lines have
+the same width on every screen, and a step without a number is a gap. The classes have their colors in `report_style`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from promptctl.output import html_page
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_HEIGHT = 72
+_SCALE = 250
+# The marks and labels that are drawn on a wide page and on a narrow one: each with the least distance of two labels, as
+# a part of the width. Two digits of a mark take 18 pixels, of about 900 and 330.
+WIDE, NARROW = 0.028, 0.075
+
+
+class Line(Record):
+    """One curve: a value for each step, None for a gap. `label` is drawn at its end, '' for none.
+
+    `style` is solid, dashed or area. An area begins at zero, and a gap in it is zero.
+    """
+
+    label: str
+    style: str
+    values: Sequence[float | None]
+
+
+class Mark(Record):
+    """A vertical mark: its place from 0 to 1, the number of its first move, and how many moves it stands for."""
+
+    place: float
+    number: int
+    moves: int = 1
+
+
+class Segment(Record):
+    """A part of the lane above the curves: from and to a place from 0 to 1, its label, and its style.
+
+    `style` is even or odd, which alternate, none for a time without a version, or many for a time of many moves.
+    """
+
+    begin: float
+    end: float
+    label: str
+    style: str
+
+
+def panel(lines: Sequence[Line], format: Callable[[float], str], description: str) -> str:
+    """Return the curves of one panel over an axis from zero to a round number.
+
+    `description` replaces the chart for a reader who does not see it.
+    """
+    steps = len(lines[0].values)
+    values = [value for line in lines for value in line.values if value is not None]
+    least = min(0.0, *values) if values else 0.0
+    top, bottom = _round_up(max(values, default=0.0)), -_round_up(-least)
+    if top == bottom:
+        top = bottom + 1
+    width = 2 * steps
+
+    def y(value: float) -> int:
+        return round(_SCALE * (top - value) / (top - bottom))
+
+    inner = [f'<path class="{_CLASS[line.style]}" d="{_path(line, y)}"/>' for line in lines]
+    inner.append(f'<path class="base" d="M0 {y(0)}H{width}"/>')
+    texts = [_text("0", "1em", format(top), "limit")]
+    if bottom:
+        texts.append(_text("0", "100%", format(bottom), "limit low"))
+    texts += _end_labels(lines, y)
+    label = html_page.escaped(description)
+    return (
+        f'<svg class="panel" role="img" aria-label="{label}" height="{_HEIGHT}">'
+        f"{_stretched(width, ''.join(inner))}{''.join(texts)}</svg>"
+    )
+
+
+def marks(all_marks: Sequence[Mark], grid: Sequence[float]) -> str:
+    """Return the vertical lines that lie over all panels: those of marks, and fainter ones at places from 0 to 1.
+
+    What the marks are is described in the lane.
+    """
+    # As fine as a thousandth of the width, so many moves are one line.
+    lines = "".join(f"M{place} 0v1" for place in sorted({round(mark.place * 1000) for mark in all_marks}))
+    faint = "".join(f"M{round(place * 1000)} 0v1" for place in grid)
+    return (
+        '<svg class="marks" aria-hidden="true"><svg viewBox="0 0 1000 1" preserveAspectRatio="none" width="100%"'
+        f' height="100%"><path class="grid" d="{faint}"/><path d="{lines}"/></svg></svg>'
+    )
+
+
+def lane(segments: Sequence[Segment], all_marks: Sequence[Mark], description: str) -> str:
+    """Return the lane above the panels: which version was active, and the numbers of the marks.
+
+    Marks whose numbers would cover each other are merged into one, whose label has the first and the last number.
+    """
+    boxes: list[str] = []
+    for segment in segments:
+        size = segment.end - segment.begin
+        boxes.append(
+            f'<rect class="{segment.style}" x="{_percent(segment.begin)}" width="{_percent(size)}" y="18" height="20"/>'
+        )
+        # A digit takes 8 pixels, and a page is about 900 or 330 pixels wide.
+        needed = 8 * len(segment.label) + 8
+        if size * 900 >= needed:
+            name = "" if size * 330 >= needed else "w"
+            boxes.append(_text(_percent(segment.begin + size / 2), "32", segment.label, f"in {name}".rstrip()))
+        elif segment is segments[-1] and segment.label:
+            boxes.append(_text(_percent(segment.end), "32", segment.label, "in last"))
+    labels = [
+        _text(_percent(min(max(mark.place, 0.01), 0.99)), "13", _mark_label(mark), f"mark {name}")
+        for name, distance in (("w", WIDE), ("n", NARROW))
+        for mark in merged(all_marks, distance)
+    ]
+    label = html_page.escaped(description)
+    return f'<svg class="lane" role="img" aria-label="{label}" height="42">{"".join(boxes)}{"".join(labels)}</svg>'
+
+
+def axis(labels: Sequence[tuple[float, str]]) -> str:
+    """Return the time axis below the panels. Labels have places from 0 to 1."""
+    last = len(labels) - 1
+    texts: list[str] = []
+    for number, (place, label) in enumerate(labels):
+        anchor = "start" if place < 0.05 else "end" if place > 0.95 else "middle"
+        # A narrow page has every other label.
+        width = " w" if number % 2 and last > 3 else ""
+        texts.append(_text(_percent(place), "13", label, f"tick {anchor}{width}"))
+    return f'<svg class="axis-of-time" aria-hidden="true" height="18">{"".join(texts)}</svg>'
+
+
+def sparkline(values: Sequence[float | None], description: str) -> str:
+    """Return a small area of a curve for a table."""
+    top = max((value for value in values if value is not None), default=0.0) or 1.0
+
+    def y(value: float) -> int:
+        return round(_SCALE * (1 - value / top))
+
+    path = _path(Line("", "area", values), y)
+    label = html_page.escaped(description)
+    return (
+        f'<svg class="spark" role="img" aria-label="{label}" viewBox="0 0 {2 * len(values)} {_SCALE}"'
+        f' preserveAspectRatio="none" width="120" height="22"><path class="area" d="{path}"/></svg>'
+    )
+
+
+def merged(all_marks: Sequence[Mark], distance: float) -> list[Mark]:
+    """Return marks at least `distance` apart. A merged mark is at the middle of its moves and counts them all."""
+    groups: list[list[Mark]] = []
+    for mark in sorted(all_marks, key=lambda mark: (mark.place, mark.number)):
+        # A longer label of a merged mark needs more space.
+        space = distance * (1 if not groups or (len(groups[-1]) == 1 and groups[-1][0].moves == 1) else 2.2)
+        if groups and mark.place - groups[-1][-1].place < space:
+            groups[-1].append(mark)
+        else:
+            groups.append([mark])
+    return [
+        Mark(
+            (group[0].place + group[-1].place) / 2,
+            min(mark.number for mark in group),
+            sum(mark.moves for mark in group),
+        )
+        for group in groups
+    ]
+
+
+def _mark_label(mark: Mark) -> str:
+    if mark.moves == 1:
+        return str(mark.number)
+    return f"{mark.number}-{mark.number + mark.moves - 1}"
+
+
+_CLASS = {"solid": "line", "dashed": "line dashed", "area": "area"}
+
+
+def _path(line: Line, y: Callable[[float], int]) -> str:
+    """Return the path of a curve. A number between two gaps is a dot, which is a line without length."""
+    parts: list[str] = []
+    if line.style == "area":
+        zero = y(0)
+        parts.append(f"M0 {zero}")
+        before = zero
+        for value in line.values:
+            height = zero if value is None else y(value)
+            if height != before:
+                parts.append(f"V{height}")
+                before = height
+            parts.append("h2")
+        parts.append(f"V{zero}z")
+        return _joined_steps(parts)
+    before_height: int | None = None
+    for step, value in enumerate(line.values):
+        if value is None:
+            before_height = None
+            continue
+        height = y(value)
+        following = line.values[step + 1] if step + 1 < len(line.values) else None
+        if before_height is None:
+            parts.append(f"M{2 * step + 1} {height}" + ("h0" if following is None else ""))
+        else:
+            parts.append(f"l2 {height - before_height}")
+        before_height = height
+    return "".join(parts).replace(" -", "-")
+
+
+def _joined_steps(parts: Sequence[str]) -> str:
+    """Return a path in which steps of the same height are one."""
+    text: list[str] = []
+    run = 0
+    for part in parts:
+        if part == "h2":
+            run += 2
+            continue
+        if run:
+            text.append(f"h{run}")
+            run = 0
+        text.append(part)
+    return "".join(text)
+
+
+def _end_labels(lines: Sequence[Line], y: Callable[[float], int]) -> list[str]:
+    """Return the labels of curves at their last value, at least 13 pixels apart."""
+    places: list[tuple[float, str]] = []
+    for line in lines:
+        last = next((value for value in reversed(line.values) if value is not None), None)
+        if line.label and last is not None:
+            places.append((y(last) / _SCALE * _HEIGHT, line.label))
+    # The order of curves, where they end at the same height.
+    places.sort(key=lambda one: one[0])
+    texts: list[str] = []
+    above = -13.0
+    for number, (place, label) in enumerate(places):
+        # Leave space for the labels that follow.
+        most = _HEIGHT - 3 - 13 * (len(places) - 1 - number)
+        above = min(max(place + 4, above + 13, 11), most)
+        texts.append(_text("100%", f"{above:.0f}", label, "name"))
+    return texts
+
+
+def _stretched(width: int, content: str) -> str:
+    return f'<svg viewBox="0 0 {width} {_SCALE}" preserveAspectRatio="none" width="100%" height="100%">{content}</svg>'
+
+
+def _text(x: str, y: str, text: str, name: str) -> str:
+    return f'<text x="{x}" y="{y}" class="{name}">{html_page.escaped(text)}</text>'
+
+
+def _percent(part: float) -> str:
+    return f"{_short(100 * part)}%"
+
+
+def _short(number: float) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def _round_up(value: float) -> float:
+    """Return the least of 1, 1.5, 2, 3, 4, 5, 6 and 8 times a power of ten that is at least a value; 0 up to 0."""
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10):
+        if value <= factor * power * (1 + 1e-9):
+            return factor * power
+    return 10 * power

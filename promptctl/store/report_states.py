@@ -1,0 +1,157 @@
+"""What prompts served at the end of a period, and their moves in it, for a report."""
+
+from __future__ import annotations
+
+from promptctl.records import Record
+from promptctl.rules import report_periods
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, LiteralString
+
+    from promptctl.postgres.connection import Row
+    from promptctl.records import Timestamp
+
+    Statement = tuple[LiteralString, Sequence[Any]]
+
+# A prompt has at most so many moves in full, the newest. The others are counted.
+MOST_MOVES = 40
+MOST_RECENT = 25
+
+
+class ReportState(Record):
+    """What a prompt served at the end of the period.
+
+    `moved_at`, `author`, `reason` and `release` are those of the last change of the active version, and None without
+    one. `origin` is where that move came from or, without that, where the version came from. `archived_at` is None for
+    a prompt in use.
+    """
+
+    name: str
+    active_version: int | None
+    candidate_version: int | None
+    basis_points: int
+    route_steps: int
+    moved_at: Timestamp | None
+    author: str | None
+    reason: str | None
+    release: int | None
+    origin: dict[str, Any] | None
+    archived_at: Timestamp | None
+
+
+class ReportMove(Record):
+    """A move in the period. `number` is its position among the moves of the prompt in the period, from 1."""
+
+    name: str
+    number: int
+    kind: str
+    previous_version: int | None
+    version: int | None
+    candidate_version: int | None
+    basis_points: int
+    release: int | None
+    author: str
+    reason: str | None
+    changed_at: Timestamp
+    origin: dict[str, Any] | None
+    route_steps: int
+
+
+class OlderMoves(Record):
+    """How many moves of a prompt are in one hour of the period, of those that are not read in full."""
+
+    name: str
+    hour: int
+    moves: int
+
+
+class ReportStates(Record):
+    """The states of prompts by name, their moves in the order of the history, and the moves of the last 24 hours."""
+
+    states: list[ReportState]
+    moves: list[ReportMove]
+    older: list[OlderMoves]
+    recent: list[ReportMove]
+    recent_moves: int
+
+
+def statements(
+    names: Sequence[str] | None, begin: int, end: int, recent_begin: int, recent_end: int
+) -> list[Statement]:
+    """Return four statements; `parse` makes records of their rows.
+
+    Times are seconds since 1970. Without names, the prompts are those in use and those archived since `begin`.
+    """
+    times = [report_periods.timestamp(moment) for moment in (begin, end, recent_begin, recent_end)]
+    chosen = None if names is None else list(names)
+    return [
+        (_STATES, [chosen, times[0], times[1]]),
+        (_MOVES, [chosen, times[0], times[1], MOST_MOVES]),
+        (_OLDER, [chosen, times[0], times[1], MOST_MOVES]),
+        (_RECENT, [chosen, times[2], times[3], MOST_RECENT]),
+    ]
+
+
+def parse(states: Sequence[Row], moves: Sequence[Row], older: Sequence[Row], recent: Sequence[Row]) -> ReportStates:
+    """Return the records of the rows of the four statements."""
+    return ReportStates(
+        [ReportState(*row) for row in states],
+        [ReportMove(*row) for row in moves],
+        [OlderMoves(*row) for row in older],
+        [ReportMove(*row[:-1]) for row in recent],
+        recent[0][-1] if recent else 0,
+    )
+
+
+_STATES: LiteralString = """
+    select s.name, a.version, a.candidate_version, coalesce(a.basis_points, 0),
+           coalesce(jsonb_array_length(a.route), 0), m.changed_at, m.author, m.reason, m.release,
+           coalesce(m.origin, v.origin)::jsonb, case when s.archived_at < $3 then s.archived_at end
+    from promptctl.served s
+    left join lateral (
+        select a.version, a.candidate_version, a.basis_points, a.route from promptctl.allocations a
+        where a.name = s.name and a.changed_at < $3::timestamptz order by a.epoch desc limit 1
+    ) a on true
+    left join lateral (
+        select m.changed_at, m.author, m.reason, m.release, m.origin from promptctl.allocations m
+        where m.name = s.name and m.changed_at < $3 and m.version is distinct from m.previous_version
+        order by m.epoch desc limit 1
+    ) m on true
+    left join promptctl.versions v on v.name = s.name and v.version = a.version
+    where case when $1::text[] is null then s.archived_at is null or s.archived_at >= $2::timestamptz
+               else s.name = any ($1) end
+    order by s.name
+"""
+_MOVE: LiteralString = """
+    n.kind, n.previous_version, n.version, n.candidate_version, n.basis_points, n.release, n.author, n.reason,
+    n.changed_at, n.origin::jsonb, coalesce(jsonb_array_length(n.route), 0)
+"""
+# The moves of a period with their numbers. A clock that was set back changes no number.
+_NUMBERED: LiteralString = """
+    select a.*, row_number() over (partition by a.name order by a.epoch) as number,
+           count(*) over (partition by a.name) as total
+    from promptctl.allocations a
+    where a.changed_at >= $2::timestamptz and a.changed_at < $3::timestamptz
+      and ($1::text[] is null or a.name = any ($1))
+"""
+_MOVES = f"""
+    select n.name, n.number, {_MOVE}
+    from ({_NUMBERED}) n
+    where n.number > n.total - $4::bigint or n.number = 1
+    order by n.name, n.epoch
+"""  # noqa: S608 - of constants
+_OLDER = f"""
+    select n.name, (extract(epoch from date_trunc('hour', n.changed_at, 'UTC') - $2) / 3600)::integer, count(*)
+    from ({_NUMBERED}) n
+    where n.number <= n.total - $4::bigint
+    group by 1, 2 order by 1, 2
+"""  # noqa: S608 - of constants
+_RECENT = f"""
+    select n.name, 0, {_MOVE}, count(*) over ()
+    from promptctl.allocations n
+    where n.changed_at >= $2::timestamptz and n.changed_at < $3::timestamptz
+      and ($1::text[] is null or n.name = any ($1))
+    order by n.changed_at desc, n.name, n.epoch desc limit $4
+"""  # noqa: S608 - of constants
