@@ -186,6 +186,7 @@ def _calls(opened: Database, name: str) -> Calls:
         "rollback NAME": lambda _: moves.rollback(opened, [name], author=_AUTHOR),
         "history NAME, 20 lines": lambda _: history_events.read_history(opened, name, 20),
         "show NAME, 20 lines": lambda _: version_details.read_overview(opened, name, 20),
+        "show NAME, 20 lines with days": lambda _: version_details.read_overview(opened, name, 20, with_days=True),
         "stats NAME": lambda _: uses.read_measurements(opened, name, None, ["version"], trend=False),
         "create NAME": lambda turn: versions.create(
             opened, name, f"{name} in turn {turn} at {time.time_ns()}", author=_AUTHOR, metadata={}

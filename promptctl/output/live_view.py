@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.output import live_table, stream, time_text, top_view
 from promptctl.output.live_table import LiveColumn
-from promptctl.output.stats_view import sparkline
+from promptctl.output.sparklines import sparkline
 from promptctl.output.table_columns import NOTHING
 from promptctl.output.table_layout import money
 from promptctl.output.text_width import columns_of

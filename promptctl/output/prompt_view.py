@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Marks a gap between versions in a table.
 _OMITTED = "…"
 _LONGEST_NAME = 40
+_COLUMNS_FOR_DAYS = 100
 _LONGEST_DESCRIPTION = 80
 _NOTED_SETTINGS = ("model", "max_tokens", "template", "cache")
 
@@ -49,6 +50,11 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
         answers.note_omitted(total - len(prompts), "more")
 
 
+def shows_days() -> bool:
+    """Whether an overview has the uses of each day: on a terminal with room for them."""
+    return stream.to_terminal() and stream.width() >= _COLUMNS_FOR_DAYS
+
+
 def show_overview(overview: Overview, name: str, limit: int) -> None:
     """Show a prompt to people: its state, its newest `limit` versions (0 for all), and the active text."""
     versions, total, active = overview.versions, overview.total, overview.active
@@ -62,6 +68,12 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
         [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description]
         for v in versions
     ]
+    if any(version.days for version in versions):
+        from promptctl.output import sparklines
+
+        columns.insert(2, Column("14 DAYS", "trend"))
+        trends = sparklines.of_days([version.days for version in versions])
+        rows = [[*row[:2], trend or table_columns.BLANK, *row[2:]] for row, trend in zip(rows, trends, strict=True)]
     if any(version.basis_points is not None for version in versions):
         columns.insert(1, Column("SHARE", "number"))
         rows = [[row[0], _share(v.basis_points), *row[1:]] for row, v in zip(rows, versions, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptctl.output import messages, stream, tables
+from promptctl.output.sparklines import bar, sparkline
 from promptctl.output.table_columns import BLANK, NOTHING, Column
 from promptctl.rules import shares
 
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
     # A column, and the function from a group to its value.
     Field = tuple[Column, Callable[[Group], Value]]
 
-_BAR_CHARACTERS = 8
-# A character of a bar, filled by 0 to 8 eighths.
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-# The heights of a sparkline.
-_LEVELS = "▁▂▃▄▅▆▇█"
 _HEADINGS = {"version": "VERSION", "day": "DAY (UTC)", "hour": "HOUR (UTC)", "model": "MODEL"}
 # The keys of JSON and CSV in order. They are the fields of Group; `total_uses` is the field `uses`.
 _STATS = (
@@ -75,20 +71,6 @@ def _note_exceptions(groups: Sequence[Group], fallbacks: Mapping[str, int], *, w
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
-
-
-def bar(value: float | None, largest: float) -> str:
-    """Return a bar of at most eight characters, in steps of an eighth of a character; '' for zero."""
-    if not value or largest <= 0:
-        return ""
-    eighths = max(1, round(value / largest * _BAR_CHARACTERS * 8))
-    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-
-
-def sparkline(values: Sequence[int], largest: int) -> str:
-    """Return one character per value, as high as the value; a space for zero."""
-    levels = [min(len(_LEVELS) - 1, value * len(_LEVELS) // (largest + 1)) for value in values]
-    return "".join(_LEVELS[level] if value else " " for value, level in zip(values, levels, strict=True))
 
 
 def _table(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> None:

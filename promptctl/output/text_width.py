@@ -5,16 +5,17 @@ from __future__ import annotations
 ELLIPSIS = "…"
 # Below this character, all characters except controls take one column.
 _FIRST_COMBINING = "\u0300"
+# Our own output often has these: the ellipsis, the arrow, and the blocks of sparklines and bars. Each takes one column,
+# so they need no import of Rich, which takes long.
+_OWN = dict.fromkeys((0x2026, 0x2192, *range(0x2581, 0x2590)), ".")
 
 
 def columns_of(text: str) -> int:
     """Return how many columns a text takes on a terminal."""
     if text.isascii() or max(text) < _FIRST_COMBINING:
         return len(text)
-    # Our own output often has these two. Each takes one column, so they need no import of Rich, which takes long.
-    plain = text.replace(ELLIPSIS, ".").replace("→", ">")
-    if plain.isascii():
-        return len(plain)
+    if text.translate(_OWN).isascii():
+        return len(text)
     from rich.cells import cell_len
 
     return cell_len(text)

@@ -8,7 +8,7 @@ from promptctl.store import prompt_states, version_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, LiteralString
 
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
@@ -47,7 +47,9 @@ class VersionSummary(Record):
     """One version in a list, without its content. An average is None if no use reported its number.
 
     `commit` is the short hash of the commit that the version came from, or None. It is `9f3c2ab-dirty` if the version's
-    file had changes that were not committed. `basis_points` is the version's share of 10 000 while a split runs.
+    file had changes that were not committed. `basis_points` is the version's share of 10 000 while a split runs. `days`
+    has the uses of the last 14 days in UTC, as `0 12,3 7` for 12 uses today and 7 three days ago; None without uses, or
+    if it was not requested.
     """
 
     name: str
@@ -63,6 +65,7 @@ class VersionSummary(Record):
     last_used_at: Timestamp | None
     commit: str | None
     basis_points: int | None
+    days: str | None
 
 
 class Overview(Record):
@@ -112,11 +115,36 @@ def read_versions(database: Database, name: str) -> tuple[list[VersionDetail], p
     return [VersionDetail(*row) for row in rows], prompt_states.PromptState(*state[0])
 
 
-def read_overview(database: Database, name: str, limit: int) -> Overview:
-    """Return a prompt with its newest `limit` versions (0: all), the active one and the candidate. Raises NotFound."""
+# `days` of VersionSummary, of the version v.
+_DAYS: LiteralString = """
+                   (select string_agg(d.days_ago || ' ' || d.uses, ',')
+                    from (select p.today - (c.moment at time zone 'UTC')::date, sum(c.uses)
+                          from (select (now() at time zone 'UTC')::date, date_trunc('day', now(), 'UTC'))
+                              p (today, midnight)
+                          cross join lateral (
+                              select t.starts_at, t.uses from promptctl.totals t
+                              where t.grain = 'day' and t.name = v.name and t.version = v.version
+                                and t.starts_at >= p.midnight - interval '13 days'
+                              union all
+                              select date_trunc('day', u.recorded_at, 'UTC'), count(*) from promptctl.uses u
+                              where u.name = v.name and u.version = v.version
+                                and u.recorded_in >= promptctl.rolled_below()
+                                and u.recorded_at >= p.midnight - interval '13 days'
+                              group by 1
+                          ) c (moment, uses)
+                          group by 1) d (days_ago, uses))
+"""
+
+
+def read_overview(database: Database, name: str, limit: int, *, with_days: bool = False) -> Overview:
+    """Return a prompt with its newest `limit` versions (0: all), the active one and the candidate. Raises NotFound.
+
+    `with_days` also reads the uses of each of the last 14 days.
+    """
+    days = _DAYS if with_days else "null"
     summaries, total, active, archived, state = database.run_all(
         (
-            """
+            f"""
             select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
                    v.metadata ->> 'description', (u.stats -> 'total_uses')::bigint, (u.stats -> 'errors')::bigint,
                    (u.stats -> 'avg_tokens')::float8, (u.stats -> 'avg_response_time_ms')::float8,
@@ -125,7 +153,8 @@ def read_overview(database: Database, name: str, limit: int) -> Overview:
                    case when s.candidate_version is not null then
                        case v.version when s.candidate_version then s.basis_points
                                       when s.active_version then 10000 - s.basis_points end
-                   end
+                   end,
+                   {days}
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and not v.is_retired
             -- offset 0, or each of the five columns would compute the statistics again.
@@ -139,7 +168,7 @@ def read_overview(database: Database, name: str, limit: int) -> Overview:
                                           where w.name = $1 and not w.is_retired
                                           order by w.version desc limit $2::integer) newest))
             order by v.version desc
-            """,
+            """,  # noqa: S608 - of constants
             [name, limit],
         ),
         ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),

@@ -59,7 +59,7 @@ def show(
             else:
                 stream.write_json(prompt_documents.version_document(version_details.read_version(database, target)))
         elif target.version is None and run.form == "plain" and stream.for_people():
-            prompt = version_details.read_overview(database, target.name, rows)
+            prompt = version_details.read_overview(database, target.name, rows, with_days=output.shows_days())
             output.show_overview(prompt, target.name, rows)
             if prompt.archived is not None:
                 output.note_archived(target.name, prompt.archived)
