@@ -55,8 +55,9 @@ LIKE_ANOTHER = {"tokens", "test judge", "route set", "rollout tick", "rollout wa
 OWN_MARKDOWN = {"sync", "compare", "test", "test show"}
 # They have no table: sentences, a text, a file, a conversation.
 WITHOUT_TABLE = {
-    "render", "chat", "test add", "create", "delete", "erase", "export", "completion", "db init", "db migrate",
-    "db schema", "db maintain", "db grant", "db dump", "db restore", "db url", "db shell", "db start", "db stop",
+    "render", "report", "chat", "test add", "create", "delete", "erase", "export", "completion", "db init",
+    "db migrate", "db schema", "db maintain", "db grant", "db dump", "db restore", "db url", "db shell", "db start",
+    "db stop",
 }  # fmt: skip
 
 

@@ -56,6 +56,10 @@ def test_a_text_alone_has_its_tokens_and_their_cost(
         "system_tokens": 3, "few_shot_tokens": 0, "other_tokens": 0, "cacheable_tokens": None,
         "cost_usd": 3 * INPUT, "cost_usd_of_write": None, "cost_usd_of_read": None, "warnings": [],
     }  # fmt: skip
+    assert promptctl("tokens", "support@1", "--format", "markdown", env=claude_env()).out.splitlines() == [
+        "|  | support@1 |", "| --- | --: |", "| model | claude-sonnet-5-5 |", "| system | 3 |", "| input | 3 |",
+        "| cost | &lt;$0.0001 |",
+    ]  # fmt: skip
 
 
 def test_each_part_of_a_version_is_counted_with_its_values(
