@@ -65,7 +65,11 @@ def create(sql: Connection, name: str = "x", versions: int = 3) -> None:
 
 
 def test_the_page_has_the_sums_of_all_time(
-    promptctl: Promptctl, sql: Connection, snapshot: Callable[..., None]
+    promptctl: Promptctl,
+    sql: Connection,
+    promptctl_on: Callable[..., Promptctl],
+    database_name: str,
+    snapshot: Callable[..., None],
 ) -> None:
     create(sql)
     sql.execute("select promptctl.split('x', 1000, 2)")
@@ -85,6 +89,11 @@ def test_the_page_has_the_sums_of_all_time(
     assert page['promptctl_response_seconds_bucket{prompt="x",version="1",le="0.128"}'] == 2
     assert not any('version="3"' in series for series in page), "version 3 was used two days ago"
     assert not any("other prompts" in series for series in page)
+    sql.execute("select promptctl.grant_access('app', 'viewer')")
+    try:
+        assert read(promptctl_on(database_name, "app"), "x").keys() == page.keys()
+    finally:
+        sql.execute("drop owned by app")
 
 
 def test_counters_never_become_smaller(promptctl: Promptctl, sql: Connection) -> None:
