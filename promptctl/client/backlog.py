@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from promptctl.client import use_records
 from promptctl.client.losses import Losses
 from promptctl.client.use_counts import UseCounts
+from promptctl.rules import prompt_fields
 from promptctl.store.uses import ScoreRecord
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Backlog:
         self._refused_ids.add(record.id)
         if not isinstance(record, ScoreRecord):
             if is_new:
-                self.losses.drop_uses(1, failure.message)
+                self.losses.drop_uses(1, failure.message, use_records.fields(record))
             return
         with self._lock:
             if not self._score_retries.add(record, is_last_try=is_ending):
@@ -298,7 +299,8 @@ class Backlog:
                 self.counts.add(record)
             return record
         except Exception as problem:  # noqa: BLE001 - a reply may be any object
-            self.losses.drop_uses(1, f"{type(problem).__name__}: {problem}")
+            fields = use.prompt.served_version.fields | {prompt_fields.USE_ID: use.id}
+            self.losses.drop_uses(1, f"{type(problem).__name__}: {problem}", fields)
             return None
 
     def _next_use(self) -> Use | None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+# The class of uses. promptctl.otel replaces it by a subclass: an application without traces pays for no check.
+use_class: type[Use] = Use
+
+
 class Prompt:
     """A version to use now. It does not change: call `Prompts.get` again for the version that is active later."""
 
@@ -135,7 +139,7 @@ class Prompt:
 
     def use(self) -> Use:
         """Return a `with` block that times one call of a model and records it for this version, also if it fails."""
-        return Use(self)
+        return use_class(self)
 
     def __copy__(self) -> Prompt:
         return self
@@ -148,7 +152,8 @@ class Prompt:
         # The client is not pickled. The identity of its database is, and selects a client in the other process.
         version = self.served_version
         values = (version.name, version.version, version.epoch, version.content, version.settings, version.metadata)
-        return _unpickled, (self.link.database_identity, *values, version.seed, self._unit, self._bucket)
+        values = (*values, version.seed, version.is_candidate)
+        return _unpickled, (self.link.database_identity, *values, self._unit, self._bucket)
 
     def __str__(self) -> str:
         return str(self.served_version)

@@ -22,7 +22,7 @@ from promptctl.client.snapshot import Snapshot
 from promptctl.client.spool import Spool
 from promptctl.client.state import with_bucket
 from promptctl.postgres import connecting, settings
-from promptctl.rules import references
+from promptctl.rules import prompt_fields, references
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -331,10 +331,14 @@ class Prompts:
         return prompt
 
     def _default_prompt(self, reference: str, text: str, failure: errors.PromptctlError) -> Prompt:
+        name = reference.partition("@")[0]
         if reference not in self._warned_references and len(self._warned_references) < _MOST_WARNINGS:
             self._warned_references.add(reference)
-            _LOG.warning("promptctl: %s; using the default text of the application", failure.message)
-        name = reference.partition("@")[0]
+            _LOG.warning(
+                "promptctl: %s; using the default text of the application",
+                failure.message,
+                extra=prompt_fields.of_version(name, None, None),
+            )
         return Prompt(ServedVersion(self._recorder, name, None, None, text, _EMPTY_MAPPING, _EMPTY_MAPPING, name))
 
     def _before_fork(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from promptctl.rules import message_requests, templates
+from promptctl.rules import message_requests, prompt_fields, templates
 from promptctl.rules.read_only import read_only
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class ServedVersion:
     """One version in one epoch: the part of a Prompt that is the same for all units, so that they share it.
 
-    `version` and `epoch` are None for an application's own text. In `settings`, the request is still the text that is
-    stored. It is parsed by the first call that needs it, because most changes of a prompt are read by processes that do
-    not call Claude before the next one. Applications get `visible_settings` and `visible_metadata`, which they cannot
-    change: a change would be one for every later call in the process.
+    `version` and `epoch` are None for an application's own text. `is_candidate` is true for the candidate of a split.
+    In `settings`, the request is still the text that is stored. It is parsed by the first call that needs it, because
+    most changes of a prompt are read by processes that do not call Claude before the next one. Applications get
+    `visible_settings` and `visible_metadata`, which they cannot change: a change would be one for every later call in
+    the process.
     """
 
     __slots__ = (
@@ -29,6 +30,8 @@ class ServedVersion:
         "_visible_settings",
         "content",
         "epoch",
+        "is_candidate",
+        "known_fields",
         "link",
         "metadata",
         "name",
@@ -47,6 +50,7 @@ class ServedVersion:
         settings: Mapping[str, Any],
         metadata: Mapping[str, Any],
         seed: str,
+        is_candidate: bool = False,
     ) -> None:
         self.link = link
         self.name = name
@@ -56,6 +60,9 @@ class ServedVersion:
         self.settings = settings
         self.metadata = metadata
         self.seed = seed
+        self.is_candidate = is_candidate
+        # What `fields` has returned. A traced call reads it first, because a property takes longer.
+        self.known_fields: prompt_fields.Fields | None = None
         self._template: templates.Template | None = None
         self._request_template: message_requests.RequestTemplate | None = None
         self._visible_settings: Mapping[str, Any] | None = None
@@ -96,6 +103,16 @@ class ServedVersion:
         if metadata is None:
             metadata = self._visible_metadata = read_only(self.metadata)
         return metadata
+
+    @property
+    def fields(self) -> prompt_fields.Fields:
+        """The fields by which traces name this version. They are shared: copy them before a change."""
+        fields = self.known_fields
+        if fields is None:
+            fields = prompt_fields.of_version(self.name, self.version, self.epoch)
+            fields[prompt_fields.IS_CANDIDATE] = self.is_candidate
+            self.known_fields = fields
+        return fields
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"

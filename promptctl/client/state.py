@@ -47,7 +47,12 @@ class PromptState:
         self.basis_points = row.basis_points
         self.active = self._prompt(link, row.active_version, row.content, row.settings, row.metadata)
         self.candidate = self._prompt(
-            link, row.candidate_version, row.candidate_content, row.candidate_settings, row.candidate_metadata
+            link,
+            row.candidate_version,
+            row.candidate_content,
+            row.candidate_settings,
+            row.candidate_metadata,
+            is_candidate=True,
         )
 
     def _prompt(
@@ -57,12 +62,13 @@ class PromptState:
         content: str | None,
         settings: Mapping[str, Any] | None,
         metadata: Mapping[str, Any] | None,
+        *,
+        is_candidate: bool = False,
     ) -> Prompt | None:
         if version is None or content is None:
             return None
-        return Prompt(
-            ServedVersion(link, self.name, version, self.row.epoch, content, settings or {}, metadata or {}, self.seed)
-        )
+        fields = (self.name, version, self.row.epoch, content, settings or {}, metadata or {}, self.seed, is_candidate)
+        return Prompt(ServedVersion(link, *fields))
 
     def choose(self, unit: str | None) -> Prompt | None:
         """Return the version for a unit. Without a unit, a running split selects a side at random for this call.

@@ -54,9 +54,6 @@ class Use:
     request_id: str | None = None
     first_token_at: float | None = None
     early_score: float | None = None
-    # The trace of OpenTelemetry; 0: none. promptctl.otel sets it.
-    trace_id = 0
-
     _id: str | None = None
 
     def __init__(self, prompt: PromptOfUse) -> None:
@@ -64,6 +61,11 @@ class Use:
         # Set on the instance, because every use reads them and a lookup in the class takes longer. 0: not begun, not
         # ended.
         self.began = self.ended = 0.0
+
+    @property
+    def trace_id(self) -> int:
+        """The trace of OpenTelemetry to which the call belongs; 0: none. promptctl.otel overrides it."""
+        return 0
 
     @property
     def id(self) -> str:

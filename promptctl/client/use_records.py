@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.rules import tokens
+from promptctl.rules import prompt_fields, tokens
 from promptctl.store.uses import FallbackRecord, ScoreRecord, UseRecord
 
 if TYPE_CHECKING:
     from promptctl.client.use import Use
+    from promptctl.rules.prompt_fields import Fields
 
     QueuedRecord = UseRecord | FallbackRecord | ScoreRecord
 
@@ -41,6 +42,12 @@ def from_use(use: Use) -> UseRecord | FallbackRecord:
         _text(use.request_id), f"{use.trace_id:032x}" if use.trace_id else None,
     )  # fmt: skip
     return tuple.__new__(UseRecord, fields)  # pyright: ignore[reportUnknownMemberType] - a generic of typeshed
+
+
+def fields(record: UseRecord | FallbackRecord) -> Fields:
+    """Return the fields by which a log record names the prompt of a record, and the use."""
+    version, epoch = (record.version, record.epoch) if isinstance(record, UseRecord) else (None, None)
+    return prompt_fields.of_version(record.name, version, epoch) | {prompt_fields.USE_ID: record.id}
 
 
 def _text(value: Any) -> str | None:
