@@ -107,8 +107,8 @@ _SERVED = f"""
     order by s.epoch
 """  # noqa: S608 - of constants
 _PERIOD = f"select {_TIME.format('$1')}, now()"
-# More changes than a screen can show, and no more than a second takes to read and draw.
-_MOST_DRAWN = 50_000
+# More changes than a screen can show, and no more than a fraction of a second takes to read and draw.
+MOST_DRAWN = 10_000
 
 
 def read_graph(
@@ -116,10 +116,10 @@ def read_graph(
 ) -> tuple[list[ServedChange], Timestamp | None, Timestamp]:
     """Return the changes of what a prompt served in the order in which they were made, and the period of the graph.
 
-    They begin with the last change before `since`. Only the newest 50 000 are returned. The period begins at `since` as
+    They begin with the last change before `since`. Only the newest 10 000 are returned. The period begins at `since` as
     RFC 3339, None without it, and ends now by the server's clock.
     """
-    served, [period] = database.run_all((_SERVED, [name, since, _MOST_DRAWN]), (_PERIOD, [since]))
+    served, [period] = database.run_all((_SERVED, [name, since, MOST_DRAWN]), (_PERIOD, [since]))
     return [ServedChange(*row) for row in served], *period
 
 

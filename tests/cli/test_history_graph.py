@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.commands import check_failure
 
 if TYPE_CHECKING:
+    import psycopg
+
     from tests.conftest import Promptctl
 
 NAME = "default-system-prompt"
@@ -58,5 +60,21 @@ def test_a_graph_needs_a_name_and_a_prompt_that_moved(demo: Promptctl) -> None:
     assert ended.err == "error: --graph draws one prompt: add its NAME\nhint:  promptctl history NAME --graph\n"
     check_failure(demo("history", "missing", "--graph"), 4)
     check_failure(demo("history", NAME, "--since", "yesterday"), 2)
+    future = check_failure(demo("history", NAME, "--since", "2100-01-01", "--graph"), 2)
+    assert future.err.startswith("error: --since 2100-01-01 is in the future\n")
     assert demo("history", "code_helper", "--graph").out == ""
     assert "code_helper has not moved yet" in demo.on_terminal("history", "code_helper", "--graph").out
+
+
+def test_a_graph_of_very_many_changes_says_where_it_begins(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    sql.execute("set session_replication_role = replica")
+    sql.execute(
+        "insert into promptctl.allocations (name, epoch, kind, previous_version, version, basis_points, author,"
+        " database_user, changed_at) select a.name, 10 + g, 'activate', 2, 1 + g % 3, 0, a.author, a.database_user,"
+        " '2026-02-01 00:00:00+00'::timestamptz + g * interval '1 minute'"
+        " from promptctl.allocations a, generate_series(1, 10000) g"
+        " where a.name = 'default-system-prompt' and a.epoch = 2"
+    )
+    ended = demo("history", NAME, "--graph")
+    assert ended.err == "the graph begins with the newest 10,000 changes\n"
+    assert len(ended.out.splitlines()) < 10

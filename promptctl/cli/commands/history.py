@@ -46,12 +46,16 @@ def history(
         drawn = None
         if graph and name is not None and run.form == "plain":
             drawn = history_events.read_graph(database, name, moment)
+            if drawn[1] is not None and drawn[1] > drawn[2]:
+                raise errors.Usage("invalid_time", f"--since {since} is in the future")
         if not events and name is not None:
             prompt_states.require_prompt(database, name)
     if drawn is not None and drawn[0]:
         from promptctl.output import serving_graph
 
         serving_graph.show(*drawn)
+        if len(drawn[0]) == history_events.MOST_DRAWN:
+            messages.note(f"the graph begins with the newest {history_events.MOST_DRAWN:,} changes")
         if not stream.for_people():
             return
     output.show_history(events, total, run.form, with_names=name is None)
