@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Statement = tuple[LiteralString, Sequence[Any]]
 
+# Longer than the minutes of any window, and beyond the time of any use.
+_ONE_SLOT_SECONDS = 1e12
 _READ_ONLY: Statement = ("begin isolation level repeatable read, read only", [])
 _BOUND: LiteralString = """
     pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint
@@ -102,13 +104,12 @@ def read_uses(database: Database, names: Sequence[str], minutes: int, slot_secon
     return Uses([_uses_row(row) for row in rows], next_bound, now)
 
 
-def read_both(
-    database: Database, names: Sequence[str], minutes: int, slot_seconds: float
-) -> tuple[list[ServedPrompt], list[UsesRow]]:
-    """Return what prompts serve and their uses of the last minutes, in one round trip and one snapshot."""
-    _, prompts, rows, _ = database.run_all(
-        _READ_ONLY, _served(names), _recent(names, minutes, slot_seconds, None), ("commit", [])
-    )
+def read_both(database: Database, names: Sequence[str], minutes: int) -> tuple[list[ServedPrompt], list[UsesRow]]:
+    """Return what prompts serve and their uses of the last minutes, in one round trip.
+
+    All uses are in one slot.
+    """
+    prompts, rows = database.run_all(_served(names), _recent(names, minutes, _ONE_SLOT_SECONDS, None))
     return _prompts(prompts), [_uses_row(row) for row in rows]
 
 
@@ -135,12 +136,16 @@ def read_moves(database: Database, name: str, limit: int) -> tuple[list[Move], l
 
 
 def _served(names: Sequence[str]) -> Statement:
+    """Return the statement for what prompts serve. What has no spaces is one text, as in `_recent`."""
     return (
         """
-        select s.name, s.active_version, s.candidate_version, s.basis_points,
-               jsonb_array_length(coalesce(s.route, '[]')), r.rollout, r.state,
-               a.kind, a.previous_version, a.version, a.candidate_version, a.basis_points,
-               (to_json(a.changed_at at time zone 'UTC') #>> '{}') || 'Z', a.author, a.reason
+        select s.name, a.author, a.reason,
+               concat_ws(' ', coalesce(s.active_version::text, '-'), coalesce(s.candidate_version::text, '-'),
+                         s.basis_points, jsonb_array_length(coalesce(s.route, '[]')), coalesce(r.rollout::text, '-'),
+                         coalesce(a.previous_version::text, '-'), coalesce(a.version::text, '-'),
+                         coalesce(a.candidate_version::text, '-'), coalesce(a.basis_points::text, '-'),
+                         coalesce(r.state, '-'), coalesce(a.kind, '-'),
+                         coalesce((to_json(a.changed_at at time zone 'UTC') #>> '{}') || 'Z', '-'))
         from promptctl.served s
         left join promptctl.rollouts r on r.name = s.name and r.state in ('running', 'paused')
         left join lateral (
@@ -157,15 +162,18 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int 
     """Return the statement for the uses of the last minutes. `bound` is that of the last look, or None.
 
     It groups by the comparisons of a price tier and not by their sum, as `usage._uses` does. The expression of a bucket
-    is that of promptctl.histogram_bucket, which a viewer may not call.
+    is that of promptctl.histogram_bucket, which a viewer may not call. The numbers of a row are one text, because to
+    read a column takes longer than to split a text.
     """
     return (
         f"""
-        select u.name, u.version, u.slot, u.model, u.outcome, u.tier, u.is_settled, sum(u.uses)::bigint,
-               sum(u.with_tokens)::bigint, sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
-               sum(u.cache_write_tokens), min(u.fastest_ms), max(u.slowest_ms),
-               array_agg(u.bucket) filter (where u.bucket is not null)::text,
-               array_agg(u.uses) filter (where u.bucket is not null)::text
+        select u.name, u.model, u.outcome,
+               concat_ws(' ', u.version, u.slot, u.tier, u.is_settled::integer, sum(u.uses), sum(u.with_tokens),
+                         coalesce(sum(u.input_tokens)::text, '-'), coalesce(sum(u.output_tokens)::text, '-'),
+                         coalesce(sum(u.cache_read_tokens)::text, '-'), coalesce(sum(u.cache_write_tokens)::text, '-'),
+                         coalesce(min(u.fastest_ms)::text, '-'), coalesce(max(u.slowest_ms)::text, '-'),
+                         array_agg(u.bucket) filter (where u.bucket is not null),
+                         array_agg(u.uses) filter (where u.bucket is not null))
         from (
             select u.name, u.version, floor(extract(epoch from u.recorded_at)::float8 / $3::float8)::bigint as slot,
                    u.model, u.outcome, u.recorded_in < b.bound as is_settled, t.bucket,
@@ -190,20 +198,42 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int 
             group by u.name, u.version, 3, u.model, u.outcome, 6, 7, coalesce(u.input_tokens > 100000, false),
                      coalesce(u.input_tokens > 200000, false)
         ) u
-        group by 1, 2, 3, 4, 5, 6, 7
+        group by u.name, u.version, u.slot, u.model, u.outcome, u.tier, u.is_settled
         """,  # noqa: S608 - of constants
         [list(names), minutes, slot_seconds, bound],
     )
 
 
 def _prompts(rows: Sequence[Sequence[Any]]) -> list[ServedPrompt]:
-    return [ServedPrompt(*row) for row in rows]
+    return [_prompt(row) for row in rows]
+
+
+def _prompt(row: Sequence[Any]) -> ServedPrompt:
+    name, author, reason, others = row
+    *numbers, state, kind, changed_at = [None if value == "-" else value for value in others.split(" ")]
+    active, candidate, basis_points, route_steps, rollout, *move_versions, move_basis_points = [
+        None if number is None else int(number) for number in numbers
+    ]
+    move_from, move_to, move_candidate = move_versions
+    return ServedPrompt(
+        name, active, candidate, basis_points or 0, route_steps or 0, rollout, state, kind, move_from, move_to,
+        move_candidate, move_basis_points, changed_at, author, reason,
+    )  # fmt: skip
 
 
 def _uses_row(row: Sequence[Any]) -> UsesRow:
-    return UsesRow(*row[:-2], *map(_numbers, row[-2:]))
+    name, model, outcome, numbers = row
+    version, slot, tier, is_settled, uses, with_tokens, *sums = numbers.split(" ")
+    tokens_in, tokens_out, cache_read, cache_write, fastest, slowest = [
+        None if number == "-" else float(number) for number in sums[:6]
+    ]
+    buckets, counts = map(_numbers, sums[6:] or ["", ""])
+    return UsesRow(
+        name, int(version), int(slot), model, outcome, int(tier), is_settled == "1", int(uses), int(with_tokens),
+        tokens_in, tokens_out, cache_read, cache_write, fastest, slowest, buckets, counts,
+    )  # fmt: skip
 
 
-def _numbers(array: str | None) -> list[int]:
-    """Return the numbers of an array in PostgreSQL's text format, `{1,2}`; [] for NULL."""
-    return [] if array is None else [int(number) for number in array[1:-1].split(",")]
+def _numbers(array: str) -> list[int]:
+    """Return the numbers of an array in PostgreSQL's text format, `{1,2}`; [] for ''."""
+    return [int(number) for number in array[1:-1].split(",")] if array else []

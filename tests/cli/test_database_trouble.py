@@ -300,7 +300,10 @@ def test_a_role_without_permission_gets_a_one_line_error_and_a_hint(
         assert stable(error["message"]).startswith("llm_app at db.prod: permission denied for "), words
         granted = "postgres --as viewer" if words[0] == "db" else f"{database_name}_{access or 'nobody'} --as operator"
         assert error["hint"] == f"ask postgres, the owner of the schema, to run: promptctl db grant {granted}"
-    for words in (["list"], ["show", "default-system-prompt"], ["history"], ["stats"], ["compare", "support", "@1"]):
+    for words in (
+        ["list"], ["show", "default-system-prompt"], ["history"], ["stats"], ["top", "--once"],
+        ["compare", "support", "@1"],
+    ):  # fmt: skip
         result = restricted(*words)
         # Viewer suffices, although the last one finds nothing.
         assert (result.code in (0, 4)) is (access == "viewer"), words

@@ -92,14 +92,14 @@ def _check_terminal(run: Run) -> None:
 
 
 def _show_once(run: Run, names: Sequence[str], minutes: int, sort: str, *, with_cost: bool) -> None:
-    slot_seconds = minutes * 60 / rules.SLOTS
     with run.database() as database:
-        prompts, rows = store.read_both(database, names, minutes, slot_seconds)
+        prompts, rows = store.read_both(database, names, minutes)
         _require(database, names, prompts)
-    versions: dict[tuple[str, int], rules.Tally] = {}
+    totals: dict[str, rules.Tally] = {}
     for row in rows:
-        versions.setdefault((row.name, row.version), rules.Tally()).add_row(row)
-    totals = rules.by_prompt(versions)
+        if row.name not in totals:
+            totals[row.name] = rules.Tally()
+        totals[row.name].add_row(row)
     price = _prices(run) if with_cost and any(tally.with_tokens for tally in totals.values()) else _no_price
     lines: list[PromptLine] = rules.ordered(rules.lines(prompts, totals, price, minutes * 60), sort)
     output.show(lines, minutes, run.form, with_cost=with_cost)

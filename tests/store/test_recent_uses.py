@@ -1,0 +1,92 @@
+"""Recent uses are read once each, whenever their transactions commit, and a look notices everything that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from promptctl.postgres import connecting
+from promptctl.rules.use_window import Window
+from promptctl.store import recent_uses
+from tests.schema.support import rows, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+USE = "select promptctl.record_use('greeter', 1, 1, 100000, 1, 250.5, model => 'm')"
+FAILED = "select promptctl.record_use('greeter', 1, 1, outcome => 'overloaded_error')"
+
+
+def test_uses_of_transactions_that_commit_late_are_counted_once(
+    database_url: str, sql: Connection, connect: Callable[..., Connection]
+) -> None:
+    run(sql, "select promptctl.create_version('greeter', 'Be kind.', activated => true)")
+    early = connect(autocommit=False)
+    window = Window(10.0)
+    bound: int | None = None
+
+    def counted() -> tuple[int, int]:
+        """Read what is new, and return the uses and the errors in the window, which a full read has too."""
+        nonlocal bound
+        uses = recent_uses.read_uses(database, ["greeter"], 5, 10.0, bound)
+        bound = uses.bound
+        window.add(uses.rows, uses.now)
+        full = Window(10.0)
+        every = recent_uses.read_uses(database, [], 5, 10.0, None)
+        full.add(every.rows, every.now)
+        [tally], [same] = window.by_version().values(), full.by_version().values()
+        assert (tally.uses, tally.counts, tally.spent) == (same.uses, same.counts, same.spent)
+        return tally.uses, tally.errors
+
+    with connecting.connect(database_url) as database:
+        run(sql, USE)
+        assert counted() == (1, 0)
+        run(early, USE)
+        run(early, FAILED)
+        # This use is committed before those that were recorded first.
+        run(sql, USE)
+        assert counted() == (2, 0)
+        assert counted() == (2, 0)
+        early.commit()
+        assert counted() == (4, 1)
+        # What comes below the watermark of a roll-up stays in the window.
+        run(sql, "select promptctl.roll_up_uses()")
+        run(sql, FAILED)
+        assert counted() == (5, 2)
+        assert recent_uses.read_uses(database, ["other"], 5, 10.0, None).rows == []
+    [(version, tally)] = window.by_version().items()
+    assert version == ("greeter", 1)
+    assert tally.spent == {("m", 0): [300000.0, 3.0, 0.0, 0.0]}
+    assert (tally.fastest_ms, tally.slowest_ms, tally.counts) == (250.5, 250.5, {254: 3})
+
+
+def test_a_look_changes_with_moves_rollouts_and_transactions_and_else_stays(database_url: str, sql: Connection) -> None:
+    for version in (1, 2):
+        run(sql, f"select promptctl.create_version('greeter', 'Version {version}.')")
+    run(sql, "select promptctl.activate('{greeter}', '{1}', 'ada@example.com', 'first')")
+    with connecting.connect(database_url) as database:
+        looks = [recent_uses.look(database)]
+        assert looks[0].begun == looks[0].ended
+        assert recent_uses.look(database).served == looks[0].served
+        for change in (
+            "select promptctl.start_rollout('greeter', 2)", "select promptctl.pause_rollout('greeter')",
+            "select promptctl.resume_rollout('greeter')", "select promptctl.stop_rollout('greeter')",
+            "select promptctl.activate('{greeter}', '{2}')", "select promptctl.create_version('other', 'x')",
+            "select promptctl.archive('{other}', '{null}')",
+        ):  # fmt: skip
+            run(sql, change)
+            looks.append(recent_uses.look(database))
+            assert looks[-1].served != looks[-2].served, change
+            assert looks[-1].begun > looks[-2].begun
+        [prompt] = recent_uses.read_prompts(database, [])
+        assert prompt[:7] == ("greeter", 2, None, 0, 0, None, None)
+        assert (prompt.move_kind, prompt.move_from, prompt.move_to) == ("activate", 1, 2)
+        [[moved_at]] = rows(sql, "select changed_at from promptctl.allocations order by epoch desc limit 1")
+        assert prompt.moved_at == moved_at.isoformat().replace("+00:00", "Z")
+        assert [named.name for named in recent_uses.read_prompts(database, ["other", "nobody"])] == ["other"]
+        moves, versions = recent_uses.read_moves(database, "greeter", 3)
+        assert [move.kind for move in moves] == ["activate", "unsplit", "split"]
+        assert versions == [2, 1]
