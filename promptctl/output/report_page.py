@@ -131,8 +131,9 @@ def _recent(report: Report, places: dict[str, int]) -> list[str]:
     if not report.recent:
         return [*parts, f"<p>Nothing moved in {_last_day(report.period)}.</p>"]
     rows = [
-        f"<tr><td>{report_words.minute(move.changed_at)}</td><td>{_link(move.name, places)}</td>"
-        f"<td>{html_page.escaped(report_words.what(move))}</td><td>{escaped(move.author)}</td>"
+        f'<tr><td class="when">{report_words.minute(move.changed_at)}</td>'
+        f'<td class="name">{_link(move.name, places)}</td>'
+        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'
         f"<td>{html_page.escaped(report_words.why(move))}</td></tr>"
         for move in report.recent
     ]

@@ -93,8 +93,8 @@ def failures(numbers: Numbers) -> str:
 def _moves(prompt: PromptReport) -> str:
     listed = [move for move in reversed(prompt.moves) if not prompt.older or move.number > 1]
     rows = [
-        f'<tr><td class="number">{move.number}</td><td>{report_words.minute(move.changed_at)}</td>'
-        f"<td>{html_page.escaped(report_words.what(move))}</td><td>{escaped(move.author)}</td>"
+        f'<tr><td class="number">{move.number}</td><td class="when">{report_words.minute(move.changed_at)}</td>'
+        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'
         f"<td>{html_page.escaped(report_words.why(move))}</td></tr>"
         for move in listed
     ]

@@ -14,6 +14,7 @@ figcaption b { font-weight: 600; } figcaption span { color: var(--dim); }
 .panels svg svg { height: 100%; }
 .line { fill: none; stroke: var(--b); stroke-width: 2; vector-effect: non-scaling-stroke; stroke-linejoin: round;
   stroke-linecap: round; }
+.dots { stroke-width: 6; }
 .dashed { stroke-dasharray: 5 4; stroke-width: 1.5; } .area { fill: var(--b); fill-opacity: .3; stroke: none; }
 .base { fill: none; stroke: var(--dim); stroke-width: 1; vector-effect: non-scaling-stroke; }
 .panels svg.marks { position: absolute; inset: 0; height: 100%; pointer-events: none; }
@@ -33,13 +34,14 @@ svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
 .spark { width: 7.5rem; height: 1.4rem; } .prompts td:first-child { white-space: normal; min-width: 9rem; }
 .moves td.number { color: var(--worse); font-weight: 600; text-align: left; }
 .moves td:last-child { white-space: normal; }
-.moves td:nth-child(2) { white-space: nowrap; } .versions td:last-child { white-space: nowrap; }
+.moves td.when { white-space: nowrap; } .versions td:last-child { white-space: nowrap; }
 .prompts td:last-child { white-space: nowrap; }
 td.live { font-weight: 600; } .found { border-left: 4px solid var(--worse); padding-left: 1.75rem; }
 .versions th + th, .versions td + td, .prompts th:nth-child(n + 6):nth-child(-n + 10),
 .prompts td:nth-child(n + 6):nth-child(-n + 10) { text-align: right; white-space: nowrap; }
 .prompts td:nth-child(3) { white-space: nowrap; } .prompts td:nth-child(5) { overflow-wrap: normal; }
-@media (min-width: 68rem) { .prompts td:nth-child(4) { min-width: 9.5rem; } }
+@media (min-width: 56rem) { .prompts td:nth-child(4) { min-width: 9.5rem; } .moves td:last-child { min-width: 15rem; }
+  .moves td.who { min-width: 9rem; } .moves td.what { min-width: 11rem; } .recent td.name { min-width: 8rem; } }
 @media (max-width: 40rem) { svg .w { display: none; } svg .n { display: inline; }
   .prompts td:first-child, .versions td:first-child, .prompts .chart { grid-column: 1 / -1; }
   .prompts td:nth-child(2)::before { content: "active "; }

@@ -70,7 +70,8 @@ def panel(lines: Sequence[Line], format: Callable[[float], str], description: st
     def y(value: float) -> int:
         return round(_SCALE * (top - value) / (top - bottom))
 
-    inner = [f'<path class="{_CLASS[line.style]}" d="{_path(line, y)}"/>' for line in lines]
+    inner = [f'<path class="{_CLASS[line.style]}" d="{path}"/>' for line in lines if (path := _path(line, y))]
+    inner += [f'<path class="line dots" d="{dots}"/>' for line in lines if (dots := _dots(line, y))]
     inner.append(f'<path class="base" d="M0 {y(0)}H{width}"/>')
     texts = [_text("0", "1em", format(top), "limit")]
     if bottom:
@@ -181,7 +182,7 @@ _CLASS = {"solid": "line", "dashed": "line dashed", "area": "area"}
 
 
 def _path(line: Line, y: Callable[[float], int]) -> str:
-    """Return the path of a curve. A number between two gaps is a dot, which is a line without length."""
+    """Return the path of a curve, without the numbers between two gaps."""
     parts: list[str] = []
     if line.style == "area":
         zero = y(0)
@@ -197,17 +198,25 @@ def _path(line: Line, y: Callable[[float], int]) -> str:
         return _joined_steps(parts)
     before_height: int | None = None
     for step, value in enumerate(line.values):
-        if value is None:
-            before_height = None
-            continue
-        height = y(value)
-        following = line.values[step + 1] if step + 1 < len(line.values) else None
-        if before_height is None:
-            parts.append(f"M{2 * step + 1} {height}" + ("h0" if following is None else ""))
-        else:
+        height = None if value is None else y(value)
+        if height is not None and before_height is not None:
             parts.append(f"l2 {height - before_height}")
+        elif height is not None and step + 1 < len(line.values) and line.values[step + 1] is not None:
+            parts.append(f"M{2 * step + 1} {height}")
         before_height = height
     return "".join(parts).replace(" -", "-")
+
+
+def _dots(line: Line, y: Callable[[float], int]) -> str:
+    """Return the path of the numbers between two gaps: each is a dot, which is a line without length."""
+    if line.style == "area":
+        return ""
+    values = [None, *line.values, None]
+    return "".join(
+        f"M{2 * step + 1} {y(value)}h0"
+        for step, value in enumerate(line.values)
+        if value is not None and values[step] is None and values[step + 2] is None
+    )
 
 
 def _joined_steps(parts: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +17,8 @@ from tests.report_data import fill_sql
 from tests.split_uses import uses_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import psycopg
 
@@ -114,9 +114,36 @@ def test_a_page_of_fixed_data(promptctl: Promptctl, sql: Connection, snapshot: C
     assert first["p95_response_time_ms"] == pytest.approx(1009, rel=0.011)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsers.Browser | None]:
+    """A browser, None where Chromium is not installed."""
+    if browsers.PROGRAM is None:
+        yield None
+        return
+    with browsers.Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def check_in_browser(browser: browsers.Browser | None, page: Path) -> None:
+    """Open a page in both color schemes and at two widths: it loads nothing, says nothing, and does not overflow."""
+    if browser is None:
+        return
+    address = page.as_uri()
+    for width in (400, 1400):
+        backgrounds: set[str] = set()
+        for scheme in ("light", "dark"):
+            opened = browser.open(address, width=width, scheme=scheme)
+            assert (opened.messages, opened.requests) == ([], [address])
+            assert (opened.width, opened.scroll_width) == (width, width), page
+            backgrounds.add(opened.background)
+        assert len(backgrounds) == 2
+        assert browser.evaluate(_OVERLAPS) == []
+
+
 def test_a_viewer_gets_a_page_of_hostile_texts(
-    promptctl: Promptctl, sql: Connection, promptctl_on: Callable[..., Promptctl], database_name: str
-) -> None:
+    promptctl: Promptctl, sql: Connection, promptctl_on: Callable[..., Promptctl], database_name: str,
+    browser: browsers.Browser | None,
+) -> None:  # fmt: skip
     """The page has a split, a rollout, a test and fallbacks, no live HTML, no request and no control character."""
     long = "x" * 200
     hostile = HOSTILE.replace("\t", " ")
@@ -158,6 +185,7 @@ def test_a_viewer_gets_a_page_of_hostile_texts(
     assert "Nothing was" not in elements.text
     for forbidden in ("http://", "https://", "url(", "@import"):
         assert forbidden not in page
+    check_in_browser(browser, promptctl.home / "page.html")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +259,7 @@ def test_an_empty_database_has_a_page(promptctl: Promptctl) -> None:
     assert "Not known: no prompt had enough uses" in page
 
 
-def test_large_pages_in_a_browser(promptctl: Promptctl, sql: Connection, tmp_path: Path) -> None:
+def test_large_pages(promptctl: Promptctl, sql: Connection, browser: browsers.Browser | None) -> None:
     """A page of 20 prompts and 90 days, then one of 520 prompts with 1 000 moves in a day and a clock set back."""
     sql.execute(fill_sql("2026-07-01", buckets=10).encode())
     period = ("--since", "90d", "--until", "2026-07-01T00:00:00Z")
@@ -258,21 +286,8 @@ def test_large_pages_in_a_browser(promptctl: Promptctl, sql: Connection, tmp_pat
     assert "500 prompts had neither uses nor moves, and have no section." in text
     assert "970 older moves of the period" in text
     assert "Archived 2026-06-30 23:00. It serves nothing." in text
-    if browsers.PROGRAM is None:
-        pytest.skip("Chromium is not installed")
-    with browsers.Browser(tmp_path / "profile") as browser:
-        for file in ("page.html", "large.html"):
-            for width in (400, 1400):
-                backgrounds: set[str] = set()
-                for scheme in ("light", "dark"):
-                    address = (promptctl.home / file).as_uri()
-                    opened = browser.open(address, width=width, scheme=scheme)
-                    assert (opened.messages, opened.requests) == ([], [address])
-                    assert (opened.width, opened.scroll_width) == (width, width), file
-                    backgrounds.add(opened.background)
-                assert len(backgrounds) == 2
-        # Texts that a reader sees do not cover each other.
-        assert browser.evaluate(_OVERLAPS) == []
+    for file in ("page.html", "large.html"):
+        check_in_browser(browser, promptctl.home / file)
 
 
 # The labels of marks that overlap, of all that are displayed.

@@ -142,3 +142,21 @@ def test_the_quantile_continues_where_the_expansion_begins(monkeypatch: pytest.M
     exact_tests.student_quantile.cache_clear()
     assert exact_tests.student_quantile(0.95, 201) == pytest.approx(expanded, abs=5e-7)
     exact_tests.student_quantile.cache_clear()
+
+
+@given(tables(most=40))
+def test_a_rise_of_a_rate_equals_exact_fractions(table: Table) -> None:
+    before_events, before, events, total = table
+    p = exact_tests.rise_of_rate(before_events, before, events, total)
+    if not before or not total:
+        assert p == 1
+        return
+    exact = sum(value for number, value in exact_probabilities(table).items() if number >= events)
+    assert p == pytest.approx(float(exact), rel=1e-9)
+
+
+def test_a_rise_of_a_rate_serves_millions_of_uses() -> None:
+    assert exact_tests.rise_of_rate(100_000, 10_000_000, 1_000, 100_000) == pytest.approx(0.506, abs=0.01)
+    assert exact_tests.rise_of_rate(100_000, 10_000_000, 1_100, 100_000) < 0.002
+    assert exact_tests.rise_of_rate(10_000_000, 10_000_000, 100_000, 100_000) == 1
+    assert exact_tests.rise_of_rate(0, 10_000_000, 0, 100_000) == 1
