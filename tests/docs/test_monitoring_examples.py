@@ -125,6 +125,44 @@ def test_the_docs_have_every_metric_and_queries_name_no_other() -> None:
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in names} <= documented
 
 
+def test_each_worker_of_gunicorn_has_a_page() -> None:
+    """A worker takes the first free port, also of one that has ended. No worker stays without a page in silence."""
+    free = free_port()
+    code = f"""
+import logging, os, runpy, types, urllib.request
+config = runpy.run_path({str(FOLDER / "gunicorn.conf.py")!r})
+post_fork = config["post_fork"]
+post_fork.__globals__.update(METRICS_PORT={free}, workers=1)
+logging.basicConfig(level="INFO", format="%(message)s")
+def work(number):
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if not child:
+        post_fork(types.SimpleNamespace(log=logging), types.SimpleNamespace(pid=number))
+        os.write(write_end, b".")
+        os.read(stop, 1)
+        os._exit(0)
+    os.read(read_end, 1)
+    return child
+stop, stopping = os.pipe()
+children = [work(number) for number in range(3)]
+urllib.request.urlopen("http://127.0.0.1:{free}/metrics", timeout=10).read()
+os.write(stopping, b"...")
+for child in children:
+    os.waitpid(child, 0)
+os.waitpid(work(3), os.WNOHANG)
+os.write(stopping, b".")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.replace(str(free), "FIRST").replace(str(free + 1), "SECOND").splitlines() == [
+        "metrics of worker 0 on port FIRST",
+        "metrics of worker 1 on port SECOND",
+        "no port is free for the metrics of worker 2",
+        "metrics of worker 3 on port FIRST",
+    ]
+
+
 @pytest.fixture
 def page_of_database(home: Path, database_url: str, tmp_path: Path) -> Callable[[], str]:
     """Return a function that runs the example's script, and returns the page that it has written."""
