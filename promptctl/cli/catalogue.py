@@ -84,7 +84,7 @@ HEADINGS = (
             "stats": Command(
                 "stats:stats",
                 "Show uses, errors, tokens, times and cost of each version.",
-                p.OPTIONAL_NAME, p.SINCE, p.BY, p.ALL_VERSIONS, p.CSV, p.STATS_FORMAT,
+                p.OPTIONAL_NAME, p.SINCE, p.BY, p.ALL_VERSIONS, p.WORST, p.CSV, p.STATS_FORMAT,
             ),
             "top": Command(
                 "top:top",

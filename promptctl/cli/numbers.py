@@ -15,6 +15,7 @@ RANGES = {
     # The same range as `repeat` in a file of test cases.
     "--repeat": (1, 100, ""),
     "--minutes": (1, 60, ""),
+    "--worst": (1, 1000, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }
 

@@ -368,6 +368,10 @@ SINCE = option(
 )
 BY = option("by", "--by", "KEYS", "Group by version, day, hour or model, or by several, for example day,version.")
 ALL_VERSIONS = flag("all", "--all", "Include versions that were never used.")
+WORST = option(
+    "worst", "--worst", "N",
+    "List single uses: the newest N that failed, and the slowest N others, 1 to 1000, with their traces.", kind=NUMBER,
+)  # fmt: skip
 CSV = flag("csv", "--csv", "Print CSV with a header.")
 STATS_FORMAT = option(
     "format",

@@ -19,7 +19,7 @@ class Column(Record):
 
     `kind` is one of: name (shortened in the middle on a narrow terminal), text and person (cut at the end on a narrow
     terminal, a person first), number, time (RFC 3339 in UTC), duration (milliseconds), brief (milliseconds, rounded),
-    money (US dollars).
+    money (US dollars), exact (a text that is never shortened, because people copy it).
 
     Columns of these kinds are left out of a narrow terminal, in this order: detail (a text), trend, recent (a time),
     graphic, spare (milliseconds, rounded), extra (a number). Trend and graphic are for terminals only.

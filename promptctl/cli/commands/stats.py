@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from promptctl.rules.measurements import Measurements
 
 _MOST_VERDICTS = 3
+# Without --since: who looks for the worst uses looks at what happens now.
+_WORST_SINCE = "24h"
 
 
 def stats(
@@ -24,6 +26,7 @@ def stats(
     since: str | None = None,
     by: str | None = None,
     all: bool = False,
+    worst: int | None = None,
     csv: bool = False,
     format: str | None = None,
 ) -> None:
@@ -38,17 +41,24 @@ def stats(
     split. Without NAME, versions that were never used are hidden, unless they are
     active or a candidate.
 
+    --worst lists single uses of the last 24 hours, or of --since: first those that
+    failed, then the slowest. TRACE is the trace of OpenTelemetry, if there is one.
+
     Examples:
       promptctl stats default-system-prompt
       promptctl stats --by day --since 7d
       promptctl stats default-system-prompt --by day,version --csv
+      promptctl stats default-system-prompt --worst 10 --since 1h
       promptctl stats --format prometheus
     """
     if name is not None:
         references.check_name(name)
-    form = _form(run, format, since=since, by=by, all=all, csv=csv)
+    form = _form(run, format, since=since, by=by, all=all, worst=worst, csv=csv)
     if form == "prometheus":
         _show_metrics(run, name)
+        return
+    if worst is not None:
+        _show_worst(run, name, worst, since, form)
         return
     keys = _keys(by)
     moment = None
@@ -87,7 +97,9 @@ def stats(
         messages.note(verdict)
 
 
-def _form(run: Run, format: str | None, *, since: str | None, by: str | None, all: bool, csv: bool) -> str:
+def _form(
+    run: Run, format: str | None, *, since: str | None, by: str | None, all: bool, worst: int | None, csv: bool
+) -> str:
     """Return the form of the answer: plain, quiet, json, csv or prometheus. Markdown is plain.
 
     Raises Usage for an unknown format, and for options that it does not go with.
@@ -101,12 +113,34 @@ def _form(run: Run, format: str | None, *, since: str | None, by: str | None, al
         from promptctl.cli import formats
 
         form = run.use_format(format, formats.OF_STATS)
-    selections = {"--since": since is not None, "--by": by is not None, "--all": all}
+    selections = {"--worst": worst is not None, "--since": since is not None, "--by": by is not None, "--all": all}
     if form == "prometheus" and (option := next((option for option in selections if selections[option]), None)):
         raise errors.Usage("usage", f"--format prometheus has the sums of all time of each version: leave out {option}")
+    if worst is not None:
+        from promptctl.cli import numbers
+
+        numbers.check("--worst", worst)
+        if by is not None or all:
+            raise errors.Usage("usage", f"--worst lists single uses: leave out {'--all' if by is None else '--by'}")
     if form == "markdown":
         return "plain"
     return "csv" if csv else form
+
+
+def _show_worst(run: Run, name: str | None, most: int, since: str | None, form: str) -> None:
+    """List the failed and the slowest uses."""
+    from promptctl.cli import time_values
+    from promptctl.output import worst_view
+    from promptctl.store import worst_uses
+
+    moment = time_values.parse(_WORST_SINCE if since is None else since)
+    with run.database() as database:
+        worst = worst_uses.read(database, name, moment, most)
+    worst_view.show(worst, name, form)
+    if run.form != "quiet":
+        is_default = since is None
+        period = f"of the last {_WORST_SINCE}" if is_default else f"since {since}"
+        worst_view.note_period(worst, period, is_default=is_default)
 
 
 def _show_metrics(run: Run, name: str | None) -> None:
