@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from promptctl.rules.worsenings import Findings, Worsening
     from promptctl.store.report_states import ReportMove
 
+_MOST_FINDINGS = 40
 _METRICS = {
     worsenings.ERRORS: ("Failed uses", report_words.percent, "use"),
     worsenings.TIME: ("P95", report_words.duration, "timed use"),
@@ -103,7 +104,11 @@ def _worse(report: Report, places: dict[str, int]) -> list[str]:
         else ""
     )
     if findings.worse:
-        parts.append(f'<ul class="found">{"".join(f"<li>{_finding(one, places)}</li>" for one in findings.worse)}</ul>')
+        items = "".join(f"<li>{_finding(one, places)}</li>" for one in findings.worse[:_MOST_FINDINGS])
+        parts.append(f'<ul class="found">{items}</ul>')
+        if len(findings.worse) > _MOST_FINDINGS:
+            left_out = report_words.counted(len(findings.worse) - _MOST_FINDINGS, "more number")
+            parts.append(f"<p>{left_out} got worse, of prompts whose names come later.</p>")
     elif findings.compared:
         parts.append("<p><b>Nothing</b> that is beyond chance and large enough to matter.</p>")
     else:

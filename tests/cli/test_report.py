@@ -50,6 +50,12 @@ update promptctl.uses set recorded_at = '2026-02-01 13:00:00Z'::timestamptz
     + interval '1 day' * (case when version = 2 then 2 when model = 'no-such-model' then 5 else 0 end);
 reset session_replication_role;
 """
+TESTED = {
+    "tests.yaml": "tests:\n  - description: Refund <b>now</b>\n    message: Hello\n    assert: [{contains: good}]\n",
+    "v1.txt": "You are calm.",
+    "v2.txt": "You are broken.",
+    "prompt.yaml": "active: 1\n",
+}
 FIXED_PERIOD = ("--since", "2026-02-01T00:00:00Z", "--until", "2026-02-07T00:00:00Z")
 
 
@@ -142,7 +148,7 @@ def check_in_browser(browser: browsers.Browser | None, page: Path) -> None:
 
 def test_a_viewer_gets_a_page_of_hostile_texts(
     promptctl: Promptctl, sql: Connection, promptctl_on: Callable[..., Promptctl], database_name: str,
-    browser: browsers.Browser | None,
+    browser: browsers.Browser | None, claude_env: Callable[..., dict[str, str | None]],
 ) -> None:  # fmt: skip
     """The page has a split, a rollout, a test and fallbacks, no live HTML, no request and no control character."""
     long = "x" * 200
@@ -161,6 +167,12 @@ def test_a_viewer_gets_a_page_of_hostile_texts(
     sql.execute(
         "insert into promptctl.fallbacks (id, name) select gen_random_uuid(), 'support' from generate_series(1, 2)"
     )
+    folder = promptctl.home / "prompts" / "tested"
+    folder.mkdir(parents=True)
+    for file, content in TESTED.items():
+        (folder / file).write_text(content)
+    assert promptctl("sync", "prompts").code == 0
+    assert promptctl("test", "tested@2", env=claude_env("crowd")).code == 3
     sql.execute("select promptctl.grant_access('app', 'viewer')")
     try:
         viewer = promptctl_on(database_name, "app")
@@ -179,6 +191,9 @@ def test_a_viewer_gets_a_page_of_hostile_texts(
     assert not [character for character in page if not character.isprintable() and character != "\n"]
     assert "Version 2 is worse: it is" in elements.text
     assert "Rollout 1 from version 1 to 2 is running at 40%" in elements.text
+    assert "Last test: tested@2 against tested@1" in elements.text
+    assert "Refund <b>now</b>10/100/10worse" in elements.text
+    assert "You are broken" not in elements.text
     assert "2 calls used the application's own text" in elements.text
     assert long in elements.text
     assert re.search(r"y{100,}…", elements.text)

@@ -11,7 +11,7 @@ from promptctl.claude import prices
 from promptctl.cli import report_reading
 from promptctl.postgres import connecting
 from promptctl.rules import report_periods, statistics
-from promptctl.store import usage
+from promptctl.store import report_usage, usage
 
 if TYPE_CHECKING:
     import psycopg
@@ -70,7 +70,7 @@ def numbers_of(
     return found
 
 
-def test_a_report_has_the_numbers_of_stats(database_url: str, sql: Connection) -> None:
+def test_a_report_has_the_numbers_of_stats(database_url: str, sql: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(sql)
     with connecting.connect(database_url) as database:
         expected: dict[tuple[str, int | None, str | None], statistics.Group] = {}
@@ -85,6 +85,12 @@ def test_a_report_has_the_numbers_of_stats(database_url: str, sql: Connection) -
             assert numbers.keys() == expected.keys()
             for key, group in expected.items():
                 compare(numbers[key], group)
+        # As if the roll-up had come between the two readings.
+        now = report_usage.read_clock(database).now
+        monkeypatch.setattr(report_usage, "read_clock", lambda _: report_usage.Clock(now, 0))
+        numbers = numbers_of(database)
+        for key, group in expected.items():
+            compare(numbers[key], group)
         # A step of a week has the same uses as its days.
         whole = report_reading.read(database, ["a"], "2026-01-01T00:00:00Z", "2026-11-08T00:00:00Z")
         assert whole.period.step == report_periods.WEEK
