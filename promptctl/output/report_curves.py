@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+
 from promptctl.output import html_page, report_words, time_charts
 from promptctl.output.time_charts import Line, Mark, Segment
 from promptctl.rules import report_periods, shares
@@ -146,7 +148,7 @@ def _finding(period: ReportPeriod, line: Line, format: Callable[[float], str], n
 
 
 def _segments(period: ReportPeriod, moves: Sequence[ReportMove], active: int | None) -> list[Segment]:
-    """Return what was active over time. Moves in the order of the history; a clock that was set back takes no time."""
+    """Return what was active over time. `moves` are in the order of the history."""
     length = period.end - period.begin
     now = min((period.recent_end - period.begin) / length, 1.0)
     begin = 0.0
@@ -154,9 +156,9 @@ def _segments(period: ReportPeriod, moves: Sequence[ReportMove], active: int | N
     label = _version_label(version, None, 0)
     number = 0
     segments: list[Segment] = []
-    for move in moves:
-        moment = (report_periods.seconds(move.changed_at) - period.begin) / length
-        moment = max(min(moment, now), begin)
+    seconds = [report_periods.seconds(move.changed_at) - period.begin for move in moves]
+    for move, place in zip(moves, _ascending(seconds), strict=True):
+        moment = min(place / length, now)
         skipped = move.number - number - 1
         if skipped:
             segments.append(Segment(begin, moment, report_words.counted(skipped, "move"), "many"))
@@ -166,6 +168,31 @@ def _segments(period: ReportPeriod, moves: Sequence[ReportMove], active: int | N
         label = _version_label(version, move.candidate_version, move.basis_points)
     segments.append(Segment(begin, max(now, begin), label, _lane_style(version)))
     return _without_narrow(segments)
+
+
+def _ascending(times: Sequence[int]) -> list[int]:
+    """Return times of which some may be wrong, because a clock was set, in ascending order.
+
+    As many as possible are kept: those of a longest ascending part. Each other one becomes the one before it.
+    """
+    # For each length, the place of the least last time of an ascending part; and the place before each in its part.
+    ends: list[int] = []
+    before: list[int | None] = []
+    for place, time in enumerate(times):
+        length = bisect.bisect_right([times[end] for end in ends], time)
+        before.append(ends[length - 1] if length else None)
+        ends[length : length + 1] = [place]
+    kept: set[int] = set()
+    last = ends[-1] if ends else None
+    while last is not None:
+        kept.add(last)
+        last = before[last]
+    latest = times[min(kept)] if kept else 0
+    ordered: list[int] = []
+    for place, time in enumerate(times):
+        latest = time if place in kept else latest
+        ordered.append(latest)
+    return ordered
 
 
 def _without_narrow(segments: Sequence[Segment]) -> list[Segment]:

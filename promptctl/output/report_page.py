@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from promptctl.store.report_states import ReportMove
 
 _MOST_FINDINGS = 40
+# Of a reason in the overview.
+_MOST_CHARACTERS = 120
 _METRICS = {
     worsenings.ERRORS: ("Failed uses", report_words.percent, "use"),
     worsenings.TIME: ("P95", report_words.duration, "timed use"),
@@ -139,7 +141,7 @@ def _recent(report: Report, places: dict[str, int]) -> list[str]:
         f'<tr><td class="when">{report_words.minute(move.changed_at)}</td>'
         f'<td class="name">{_link(move.name, places)}</td>'
         f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'
-        f"<td>{html_page.escaped(report_words.why(move))}</td></tr>"
+        f"<td>{html_page.escaped(report_words.why(move, _MOST_CHARACTERS))}</td></tr>"
         for move in report.recent
     ]
     head = "<tr><th>When (UTC)</th><th>Prompt</th><th>What</th><th>By</th><th>Why</th></tr>"

@@ -41,7 +41,7 @@ td.live { font-weight: 600; } .found { border-left: 4px solid var(--worse); padd
 .prompts td:nth-child(n + 6):nth-child(-n + 10) { text-align: right; white-space: nowrap; }
 .prompts td:nth-child(3) { white-space: nowrap; } .prompts td:nth-child(5) { overflow-wrap: normal; }
 @media (min-width: 56rem) { .prompts td:nth-child(4) { min-width: 9.5rem; } .moves td:last-child { min-width: 15rem; }
-  .moves td.who { min-width: 9rem; } .moves td.what { min-width: 11rem; } .recent td.name { min-width: 8rem; } }
+  .moves td.who { min-width: 10rem; } .moves td.what { min-width: 11rem; } .recent td.name { min-width: 9rem; } }
 @media (max-width: 40rem) { svg .w { display: none; } svg .n { display: inline; }
   .prompts td:first-child, .versions td:first-child, .prompts .chart { grid-column: 1 / -1; }
   .prompts td:nth-child(2)::before { content: "active "; }

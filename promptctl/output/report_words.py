@@ -120,9 +120,9 @@ def commit(origin: Mapping[str, Any] | None) -> str:
     return short_hash(str(origin["commit"])) + (", not committed" if origin.get("dirty") else "")
 
 
-def cut(text: str) -> str:
-    """Return a text on one line without control characters, cut at 300 characters."""
-    return stream.one_line(text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…")
+def cut(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Return a text on one line without control characters, cut at some characters."""
+    return stream.one_line(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def what(move: ReportMove) -> str:
@@ -136,9 +136,9 @@ def what(move: ReportMove) -> str:
     return f"{move.kind} {move.previous_version or 'none'} → {move.version or 'none'}"
 
 
-def why(move: ReportMove) -> str:
-    """Return why a move was made: its release, its reason and its commit; '' if nothing is known."""
-    parts = ["" if move.release is None else f"release {move.release}", cut(move.reason or "")]
+def why(move: ReportMove, most: int = _MOST_CHARACTERS) -> str:
+    """Return why a move was made: its release, its reason, cut at some characters, and its commit; '' without them."""
+    parts = ["" if move.release is None else f"release {move.release}", cut(move.reason or "", most)]
     parts.append(f"commit {commit(move.origin)}" if commit(move.origin) else "")
     return ", ".join(part for part in parts if part)
 

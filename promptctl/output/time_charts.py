@@ -35,11 +35,20 @@ class Line(Record):
 
 
 class Mark(Record):
-    """A vertical mark: its place from 0 to 1, the number of its first move, and how many moves it stands for."""
+    """A vertical mark: its place from 0 to 1, the number of its first move, and how many moves it stands for.
+
+    `is_series` is whether the numbers of these moves follow each other.
+    """
 
     place: float
     number: int
     moves: int = 1
+    is_series: bool = True
+
+    @property
+    def last(self) -> int:
+        """The number of the last move, of a series."""
+        return self.number + self.moves - 1
 
 
 class Segment(Record):
@@ -101,7 +110,8 @@ def marks(all_marks: Sequence[Mark], grid: Sequence[float]) -> str:
 def lane(segments: Sequence[Segment], all_marks: Sequence[Mark], description: str) -> str:
     """Return the lane above the panels: which version was active, and the numbers of the marks.
 
-    Marks whose numbers would cover each other are merged into one, whose label has the first and the last number.
+    Marks whose numbers would cover each other are merged into one, whose label has the first and the last number or, if
+    a clock was set and others are between them, how many there are.
     """
     boxes: list[str] = []
     for segment in segments:
@@ -162,20 +172,19 @@ def merged(all_marks: Sequence[Mark], distance: float) -> list[Mark]:
             groups[-1].append(mark)
         else:
             groups.append([mark])
-    return [
-        Mark(
-            (group[0].place + group[-1].place) / 2,
-            min(mark.number for mark in group),
-            sum(mark.moves for mark in group),
-        )
-        for group in groups
-    ]
+    return [_joined_marks(group) for group in groups]
+
+
+def _joined_marks(group: Sequence[Mark]) -> Mark:
+    number, last = min(mark.number for mark in group), max(mark.last for mark in group)
+    moves = sum(mark.moves for mark in group)
+    return Mark((group[0].place + group[-1].place) / 2, number, moves, last - number + 1 == moves)
 
 
 def _mark_label(mark: Mark) -> str:
     if mark.moves == 1:
         return str(mark.number)
-    return f"{mark.number}-{mark.number + mark.moves - 1}"
+    return f"{mark.number}-{mark.last}" if mark.is_series else f"{mark.moves} moves"
 
 
 _CLASS = {"solid": "line", "dashed": "line dashed", "area": "area"}

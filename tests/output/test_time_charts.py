@@ -80,6 +80,9 @@ def test_marks_merge_where_their_numbers_would_cover_each_other() -> None:
         (1, 1), (2, 8), (10, 1),
     ]  # fmt: skip
     assert time_charts.merged([], time_charts.WIDE) == []
+    # A clock was set, so the second of three moves lies elsewhere.
+    [two, _] = time_charts.merged([Mark(0.5, 1), Mark(0.9, 2), Mark(0.501, 3)], time_charts.WIDE)
+    assert (two.moves, two.is_series) == (2, False)
     lane = ElementTree.fromstring(time_charts.lane([Segment(0, 1, "@1", "odd")], apart, "lane"))
     assert [text.text for text in lane.iter("text") if text.attrib["class"] == "mark w"] == ["1", "2-9", "10"]
     # A thousand lines in a day are one or two lines.

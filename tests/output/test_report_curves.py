@@ -1,0 +1,85 @@
+"""What the lane and the marks of a report show of moves: also of many, and of a clock that was set."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from promptctl.output import report_curves
+from promptctl.rules import report_periods
+from promptctl.store.report_states import OlderMoves, ReportMove
+
+PERIOD = report_periods.choose("2026-12-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z")
+
+
+def move(
+    number: int, day: float, previous: int | None, version: int | None, candidate: int | None = None
+) -> ReportMove:
+    """Return a move at a day of the period, from 0 to 10."""
+    at = report_periods.timestamp(PERIOD.begin + round(day * report_periods.DAY))
+    kind = "split" if candidate else "activate"
+    return ReportMove(
+        "support", number, kind, previous, version, candidate, 1000 if candidate else 0, None, "ada", None, at, None, 0
+    )
+
+
+def lane(
+    *moves: ReportMove, older: tuple[OlderMoves, ...] = (), active: int | None = None
+) -> list[tuple[float, str, str]]:
+    """Return the parts of the lane: width in percent, style, and the labels of a wide page in them."""
+    text = report_curves.text(PERIOD, None, moves, older, active)
+    parts = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', text)
+    labels = [
+        (float(x), label) for x, label in re.findall(r'<text x="([\d.]+)%" y="32" class="in[^"]*">([^<]*)<', text)
+    ]
+    return [
+        (float(width), style, "".join(label for x, label in labels if float(begin) <= x <= float(begin) + float(width)))
+        for style, begin, width in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([], [(100, "odd", "@3")]),
+        ([move(1, 2, None, 1)], [(20, "none", "none"), (80, "odd", "@1")]),
+        (
+            [move(1, 2, 1, 2), move(2, 5, 2, 2, 3), move(3, 7, 2, None)],
+            [(20, "odd", "@1"), (30, "even", "@2"), (20, "even", "@2 | @3 10%"), (30, "none", "none")],
+        ),
+        # The clock of the second move was wrong, in both directions.
+        (
+            [move(1, 2, 1, 2), move(2, 3, 2, 3), move(3, 1, 3, 4), move(4, 6, 4, 5)],
+            [(20, "odd", "@1"), (10, "even", "@2"), (30, "even", "@4"), (40, "odd", "@5")],
+        ),
+        (
+            [move(1, 2, 1, 2), move(2, 9, 2, 3), move(3, 4, 3, 4), move(4, 6, 4, 5)],
+            [(20, "odd", "@1"), (20, "odd", "@3"), (20, "even", "@4"), (40, "odd", "@5")],
+        ),
+        (
+            [move(1, 9, 1, 2), move(2, 3, 2, 3), move(3, 6, 3, 4)],
+            [(30, "odd", "@1"), (30, "odd", "@3"), (40, "even", "@4")],
+        ),
+    ],
+)  # fmt: skip
+def test_the_lane_shows_what_was_active(moves: list[ReportMove], expected: list[tuple[float, str, str]]) -> None:
+    assert lane(*moves, active=3) == expected
+
+
+def test_many_moves_are_one_part_of_the_lane_and_few_marks() -> None:
+    newest = [move(number, 5 + number / 2000, 1 + number % 2, 2 - number % 2) for number in range(961, 1001)]
+    older = (OlderMoves("support", 120, 500), OlderMoves("support", 121, 460))
+    parts = lane(move(1, 5, 1, 2), *newest, older=older)
+    assert parts == [
+        (50, "odd", "@1"), (4.8, "many", ""), (0.2, "many", ""), (45, "even", "@2"),
+    ]  # fmt: skip
+    marks = report_curves.marks(PERIOD, [move(1, 5, 1, 2), *newest], older)
+    assert sum(mark.moves for mark in marks) == 1000
+    assert sorted(mark.number for mark in marks)[:3] == [1, 2, 501]
+
+
+def test_a_prompt_without_uses_says_so() -> None:
+    text = report_curves.text(PERIOD, None, [], [], None)
+    assert "No use was recorded in this period." in text
+    assert 'aria-label="active over time: none; 0 moves in the period"' in text
