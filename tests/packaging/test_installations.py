@@ -54,7 +54,7 @@ def _run(
     """Run a command outside of the repository, with this environment and `env`."""
     inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
     # The packages are used a few times only, and a module is compiled when it is first imported.
-    inherited |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    inherited |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_COMPILE": "0", "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(
         command, cwd="/", env={**inherited, **(env or {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
