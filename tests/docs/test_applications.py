@@ -135,6 +135,25 @@ def test_a_failed_call_is_recorded_with_its_outcome(
     assert [use[1:2] + use[3:] for use in recorded_uses(sql)] == [(1, None, None, None, True, outcome)]
 
 
+def test_the_spans_of_a_traced_call_name_the_prompt_and_the_worst_uses_name_the_trace(
+    loaded: Promptctl, claude_env: ClaudeEnv
+) -> None:
+    env = loaded.environment() | claude_env("ok", input_tokens=149, output_tokens=90)
+    code, out, err = ended([sys.executable, APPLICATIONS / "traced.py", "user-42", QUESTION], env, loaded.home)
+    assert (code, out) == (0, f"{NAME}@1: {CALM}\n"), err
+    decoder, spans, rest = json.JSONDecoder(), dict[str, Any](), err.lstrip()
+    while rest:
+        span, end = decoder.raw_decode(rest)
+        spans[span["name"]] = span
+        rest = rest[end:].lstrip()
+    attributes = spans["anthropic.messages.create"]["attributes"]
+    assert (attributes["gen_ai.prompt.name"], attributes["gen_ai.prompt.version"]) == (NAME, "1")
+    assert not any("prompt" in name for name in spans["answer"]["attributes"])
+    [use] = json.loads(loaded("stats", NAME, "--worst", "10", "--json").out)["slowest"]
+    assert use["trace_id"] == spans["answer"]["context"]["trace_id"].removeprefix("0x")
+    assert use["id"] == attributes["promptctl.use_id"]
+
+
 class Service:
     """examples/applications/service.py, running."""
 
