@@ -6,6 +6,7 @@ python benchmarks/top.py [--uses N] [--seconds N] [--turns N]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import pty
@@ -72,7 +73,7 @@ def main() -> int:
 def _once(report: Report, own: str, url: list[str], turns: int) -> None:
     listing = Command("list", [own, "list", *url])
     once = Command("top --once", [own, "top", "--once", *url])
-    cost = Command("top --once --cost", [own, "top", "--once", "--cost", *url], every=5)
+    cost = Command("top --once --cost", [own, "top", "--once", "--cost", *url], every=min(turns, 5))
     run_in_turn([listing, once, cost], turns, environment())
     for command, limit in ((once, 1.5), (cost, None)):
         value, note = ratio(command.wall, listing.wall)
@@ -106,6 +107,8 @@ def _screen(report: Report, screen: Screen, sql: psycopg.Connection, dsn: str, s
 
     delays: list[float] = []
     for turn in range(20):
+        # A move within a tenth of a second after another one is read together with it.
+        time.sleep(0.3)
         reason = f"move {turn} "
         began = time.monotonic()
         sql.execute(
@@ -174,8 +177,10 @@ class Screen:
     def end(self) -> None:
         """Quit as a person does."""
         os.write(self._leader, b"q")
-        while self._process.poll() is None:
-            self.read(0.1)
+        with contextlib.suppress(OSError):  # the terminal has no process any more
+            while self._process.poll() is None:
+                self.read(0.1)
+        self._process.wait()
         os.close(self._leader)
 
 

@@ -17,41 +17,65 @@ if TYPE_CHECKING:
     Line = tuple[Piece, ...]
 
 _GAP = "  "
-# A name is cut before other columns are left out, to this width.
-_SHORT_NAME, _SHORTEST_NAME = 18, 6
+# How columns are chosen, by stage: the width to which names are cut, and the last column that may be left out.
+_STAGES = ((32, 3), (18, 100), (6, 100))
+_SHORTEST_NAME = 6
+# The column that is left out first is cut to this width before.
+_SHORT_TEXT = 12
+_WIDE = 70
 
 
 class LiveColumn(Record):
     """A column. Columns are left out in the order of `drop`, the smallest first; 0 is never left out.
 
-    Text is aligned to the right if `is_number`, and cut to `longest` characters.
+    Text is aligned to the right if `is_number`, and cut to `longest` characters. On a wide screen, a column has at
+    least `least` characters, so that it does not move when rows scroll.
     """
 
     heading: str
     drop: int
     is_number: bool
     longest: int
+    least: int = 0
 
 
 def layout(columns: Sequence[LiveColumn], cells: Sequence[Sequence[str]], width: int) -> list[tuple[int, int]]:
     """Return the places of the columns that fit, and their widths. The first column takes what the others leave."""
     widths = [
-        min(max([len(column.heading), *(columns_of(row[place]) for row in cells)]), column.longest)
+        min(
+            max(
+                [len(column.heading), column.least if width >= _WIDE else 0, *(columns_of(row[place]) for row in cells)]
+            ),
+            column.longest,
+        )
         for place, column in enumerate(columns)
     ]
-    places = list(range(len(columns)))
-    for least in (min(widths[0], _SHORT_NAME), min(widths[0], _SHORTEST_NAME)):
+    shortened = [min(wide, _SHORT_TEXT) if columns[place].drop == 1 else wide for place, wide in enumerate(widths)]
+    for longest_name, most in _STAGES:
+        least = min(widths[0], longest_name)
         places = list(range(len(columns)))
         while True:
-            others = sum(widths[place] + len(_GAP) for place in places[1:])
-            if others + least <= width:
-                return [(0, min(widths[0], width - others)), *((place, widths[place]) for place in places[1:])]
-            droppable = [place for place in places if columns[place].drop]
+            left = width - least - sum(shortened[place] + len(_GAP) for place in places[1:])
+            if left >= 0:
+                return _widened(places, widths, shortened, least, left)
+            droppable = [place for place in places if 0 < columns[place].drop <= most]
             # A name is cut to the shortest before the last two columns go.
-            if not droppable or (least > _SHORTEST_NAME and len(places) <= 3):
+            if not droppable or (longest_name > _SHORTEST_NAME and len(places) <= 3):
                 break
             places.remove(min(droppable, key=lambda place: columns[place].drop))
     return [(0, min(widths[0], width))]
+
+
+def _widened(
+    places: Sequence[int], widths: Sequence[int], shortened: Sequence[int], least: int, left: int
+) -> list[tuple[int, int]]:
+    """Return the places and widths of a layout. What is left goes to the text that is cut, then to the name."""
+    chosen: list[tuple[int, int]] = []
+    for place in places[1:]:
+        more = min(left, widths[place] - shortened[place])
+        left -= more
+        chosen.append((place, shortened[place] + more))
+    return [(0, min(widths[0], least + left)), *chosen]
 
 
 def row_text(texts: Sequence[str], columns: Sequence[LiveColumn], chosen: Sequence[tuple[int, int]]) -> list[str]:

@@ -28,8 +28,8 @@ _OLD_SECONDS = 6
 _LONGEST_CELL = 200
 _COLUMNS = [
     LiveColumn("NAME", 0, False, _LONGEST_CELL), LiveColumn("ACTIVE", 7, True, 10), LiveColumn("SPLIT", 4, False, 24),
-    LiveColumn("USES", 10, True, 9), LiveColumn("ERR", 11, True, 9), LiveColumn("P95", 8, True, 10),
-    LiveColumn("COST/H", 5, True, 9), LiveColumn("MOVED", 9, True, 6), LiveColumn("MOVE", 3, False, 24),
+    LiveColumn("USES", 10, True, 9, 5), LiveColumn("ERR", 11, True, 9), LiveColumn("P95", 8, True, 10, 6),
+    LiveColumn("COST/H", 5, True, 9, 7), LiveColumn("MOVED", 9, True, 6), LiveColumn("MOVE", 3, False, 24),
     LiveColumn("BY", 2, False, 16), LiveColumn("REASON", 1, False, 40),
 ]  # fmt: skip
 _SORTED_COLUMNS = {"uses": 3, "errors": 4, "p95": 5, "cost": 6, "moved": 7, "name": 0}
@@ -68,7 +68,8 @@ class View(Record):
     """What is drawn. `age_seconds` is the age of the data; `now` is the time of this machine in seconds since 1970.
 
     `lines` are the listed prompts in their order, `total` is the number of all. `lost_at` is None while the database
-    answers. `opened` is the name of the prompt that is shown alone, and `detail` its data as soon as they were read.
+    answers. `opened` is the name of the prompt that is shown alone, `offset` the number of its lines that are scrolled
+    away, and `detail` its data as soon as they were read.
     """
 
     label: str
@@ -89,6 +90,7 @@ class View(Record):
     is_typing: bool
     shows_help: bool
     opened: str | None
+    offset: int
     detail: Detail | None
 
 
@@ -98,12 +100,17 @@ def screen(view: View, width: int, height: int) -> list[Line]:
     if view.shows_help:
         body = [live_table.fit([(text.format(minutes=view.minutes), "")], width) for text in ["", *_HELP]]
     elif view.opened is not None:
-        body = _detail(view, width)
+        body = _detail(view, width)[view.offset :]
     else:
         body = _table(view, width, body_height)
     body = body[:body_height]
     body += [()] * (body_height - len(body))
     return [_header(view, width), *body, _footer(view, width)][:height]
+
+
+def most_offset(view: View, width: int, height: int) -> int:
+    """Return how many lines of the opened prompt can be scrolled away, 0 without one."""
+    return 0 if view.opened is None else max(0, len(_detail(view, width)) - max(height - 2, 0))
 
 
 def _header(view: View, width: int) -> Line:
@@ -133,7 +140,7 @@ def _footer(view: View, width: int) -> Line:
     if view.shows_help:
         return live_table.fit([("any key: back", "dim")], width)
     if view.opened is not None:
-        return live_table.fit([("esc back  q quit  ? help", "dim")], width)
+        return live_table.fit([("esc back  up, down scroll  q quit  ? help", "dim")], width)
     pieces: list[Piece] = []
     if view.pattern:
         pieces.append((f"{len(view.lines)} of {view.total} match {stream.one_line(view.pattern)}, esc: all  ", "bold"))
@@ -148,7 +155,14 @@ def _table(view: View, width: int, height: int) -> list[Line]:
     visible = list(view.lines[view.first : view.first + max(height - 2, 1)])
     cells = [_cells(line, view) for line in visible]
     # A split and a reason are shown if a prompt has one. Names do not change their width while the rows scroll.
-    hidden = {place for place in (2, 10) if all(row[place] == NOTHING for row in cells)}
+    hidden = {
+        place
+        for place, is_absent in (
+            (2, all(line.prompt.candidate_version is None for line in view.lines)),
+            (10, not any(line.prompt.move_reason for line in view.lines)),
+        )
+        if is_absent
+    }
     columns = [column if place not in hidden else LiveColumn("", 1, False, 0) for place, column in enumerate(_COLUMNS)]
     longest = max(len(line.prompt.name) for line in view.lines)
     names = ["x" * longest, *[""] * (len(_COLUMNS) - 1)]
@@ -269,9 +283,6 @@ def _moves(view: View, detail: Detail, width: int) -> list[Line]:
     ]
     if not rows:
         return [live_table.fit([("no move yet", "dim")], width)]
-    # The reason takes what the other columns leave.
-    others = sum(max(len(row[place]) for row in rows) + 2 for place in range(3))
-    columns[3] = LiveColumn("REASON", 1, False, max(width - others - 2, 8))
     return _plain_table(columns, rows, width)
 
 

@@ -73,7 +73,11 @@ def test_rows_scroll_with_the_selection() -> None:
 def test_a_prompt_opens_a_filter_is_typed_and_help_is_left() -> None:
     state = pressed(Choices("uses"), "down", "enter")
     assert state.opened == "p1"
-    assert pressed(state, "u", "down", "escape").opened is None
+    assert pressed(state, "u", "down", "j", "page down", "k").offset == 5
+    assert pressed(state, "page up", "page up").offset == 0
+    assert pressed(state, "down", "escape").opened is None
+    assert pressed(state, "enter").offset == 0
+    assert pressed(state, "left").opened is None
     pressed(state, "/", "P", "q", "backspace", "2")
     assert (state.is_typing, state.pattern, state.should_quit) == (True, "P2", False)
     assert [name for name in NAMES if state.matches(name)] == ["p2"]

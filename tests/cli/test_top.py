@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.client.wire import Wire
 from tests.commands import check_failure
 from tests.terminals import Terminal
 
@@ -28,10 +29,11 @@ select promptctl.record_use('support/triage', 1, 1, 10, 1, model => 'unknown-mod
 ENTERED, LEFT, CURSOR_SHOWN = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 
 
-def screen_of(promptctl: Promptctl, *words: str, columns: int = 80, **env: str | None) -> Terminal:
-    return Terminal(
-        promptctl.command("top", *words), promptctl.environment({"TERM": "xterm", **env}), promptctl.home, columns
-    )
+def screen_of(
+    promptctl: Promptctl, *words: str, columns: int = 80, env: dict[str, str | None] | None = None
+) -> Terminal:
+    variables = promptctl.environment({"TERM": "xterm", **(env or {})})
+    return Terminal(promptctl.command("top", *words), variables, promptctl.home, columns)
 
 
 def check_left(terminal: Terminal, before: list[Any]) -> None:
@@ -94,13 +96,43 @@ def test_the_screen_follows_moves_and_uses_through_an_outage_and_leaves_the_term
         check_left(terminal, before)
 
 
+def test_keys_react_while_the_database_does_not_answer_and_a_poll_finds_moves_without_notifications(
+    demo: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    # As a standby does, and as PgBouncer in transaction mode.
+    without_notifications = startup_code("import promptctl.cli.live.reader as r\nr._listen = lambda database: False")
+    with Wire(server.socket_directory / f".s.PGSQL.{server.port}") as wire:
+        env = without_notifications | {"DATABASE_URL": wire.url(database_name)}
+        with screen_of(demo, "--sort", "name", env=env) as terminal:
+            terminal.wait_for(re.compile("default-system-prompt +2 .*quit", re.DOTALL))
+            sql.execute("select promptctl.activate('{default-system-prompt}', '{1}')")
+            terminal.wait_for(re.compile("default-system-prompt +1 .*quit", re.DOTALL))
+            wire.pause()
+            terminal.wait_for(re.compile(r"data \d+s old"))
+            began = time.monotonic()
+            terminal.type("?")
+            terminal.wait_for("any key: back")
+            terminal.resize(40, 9)
+            terminal.type("x\x1b[B\r")
+            terminal.wait_for("default-system-prompt")
+            terminal.wait_for("reading")
+            assert time.monotonic() - began < 5
+            wire.resume()
+            terminal.wait_for(re.compile(r"connected.*version 1 is act.*VERSION", re.DOTALL))
+            terminal.type("\x1b[6~" * 4)
+            terminal.wait_for("activate 2 → 1")
+            terminal.type("q")
+            assert terminal.end() == 0
+
+
 @pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM", "SIGHUP", "a bug"])
 def test_every_end_leaves_the_terminal_as_it_was(
     ending: str, demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     code = "import promptctl.output.live_view as v\nv._footer = lambda *_: 1 / 0" if ending == "a bug" else ""
     env = startup_code(code) | {"NO_COLOR": "1", "LC_ALL": "C"}
-    with screen_of(demo, "default-system-prompt", columns=120, **env) as terminal:
+    with screen_of(demo, "default-system-prompt", columns=120, env=env) as terminal:
         before = terminal.settings()
         if ending == "a bug":
             assert terminal.end() == 70

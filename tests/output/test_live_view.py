@@ -54,7 +54,7 @@ def view(**fields: Any) -> live_view.View:
         "label": "llm_app at db.prod", "minutes": 5, "now": NOW, "age_seconds": 1.0, "is_loaded": True,
         "lost_at": None, "problem": "", "cost_state": "known", "lines": LINES, "total": 3, "selected": 0, "first": 0,
         "sort": "uses", "is_reversed": False, "pattern": "", "is_typing": False, "shows_help": False, "opened": None,
-        "detail": None,
+        "offset": 0, "detail": None,
     }  # fmt: skip
     return live_view.View(**(known | fields))
 
@@ -92,6 +92,7 @@ def test_every_screen_matches_its_snapshot(snapshot: Callable[..., None], monkey
         "a filter is typed": (view(lines=[], pattern="zzz", is_typing=True), 80),
         "help": (view(shows_help=True), 80), "one prompt": (view(opened="support/triage", detail=detail()), 80),
         "one prompt, 30 columns": (view(opened="support/triage", detail=detail()), 30),
+        "one prompt, scrolled": (view(opened="support/triage", detail=detail(), offset=16), 80),
         "one prompt that is not read": (view(opened="support/triage", **lost), 80),
     }  # fmt: skip
     shown = {name: text(live_view.screen(made, width, 22)) for name, (made, width) in views.items()}

@@ -13,7 +13,8 @@ class Choices:
     """The choices of one person. `press` changes them.
 
     `opened` is the name of the prompt that is shown alone, or None. `pattern` is the filter, and `is_typing` whether it
-    is being typed. `first` is the position of the first row that is shown.
+    is being typed. `first` is the position of the first row that is shown, and `offset` the number of lines of an
+    opened prompt that are scrolled away.
     """
 
     def __init__(self, sort: str) -> None:
@@ -25,6 +26,7 @@ class Choices:
         self.shows_help = False
         self.should_quit = False
         self.first = 0
+        self.offset = 0
         # None selects the first row, whichever prompt it has.
         self._selected: str | None = None
 
@@ -57,6 +59,7 @@ class Choices:
         elif self.opened is not None:
             if key in ("escape", "backspace", "left"):
                 self.opened = None
+            self._scroll_opened(key, page)
         elif key in _SORT_KEYS:
             sort = _SORT_KEYS[key]
             self.is_reversed = not self.is_reversed if sort == self.sort else False
@@ -70,11 +73,15 @@ class Choices:
         elif key in ("enter", "right"):
             if names:
                 self.opened = self._selected = names[self.place(names)]
+                self.offset = 0
         else:
             self._move(key, names, page)
 
+    def _scroll_opened(self, key: str, page: int) -> None:
+        self.offset = 0 if key in ("home", "g") else max(0, self.offset + _steps(page).get(key, 0))
+
     def _move(self, key: str, names: Sequence[str], page: int) -> None:
-        steps = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -page, "page down": page}
+        steps = _steps(page)
         if not names:
             return
         if key in ("home", "g"):
@@ -94,3 +101,8 @@ class Choices:
             self.pattern = self.pattern[:-1]
         elif len(key) == 1:
             self.pattern += key
+
+
+def _steps(page: int) -> dict[str, int]:
+    """Return how far each key moves. `page` is the number of rows on the screen."""
+    return {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -page, "page down": page}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptctl.cli import interruption
 from promptctl.cli.live.choices import Choices
@@ -59,13 +59,18 @@ class _Screen:
         state, reading = self.state, self._reader.reading
         selected = state.place(self._names)
         first = state.scroll(len(self._names), selected, self._page)
-        now = time.time()
-        view = live_view.View(
-            reading.label, self._minutes, now, time.monotonic() - reading.read_at, self._reader.is_loaded,
-            reading.lost_at, reading.problem, reading.cost_state, self._lines, len(reading.lines), selected, first,
-            state.sort, state.is_reversed, state.pattern, state.is_typing, state.shows_help, state.opened,
-            None if reading.detail is None else live_view.Detail(*reading.detail),
-        )  # fmt: skip
+        fields: dict[str, Any] = {
+            "label": reading.label, "minutes": self._minutes, "now": time.time(),
+            "age_seconds": time.monotonic() - reading.read_at, "is_loaded": self._reader.is_loaded,
+            "lost_at": reading.lost_at, "problem": reading.problem, "cost_state": reading.cost_state,
+            "lines": self._lines, "total": len(reading.lines), "selected": selected, "first": first, "sort": state.sort,
+            "is_reversed": state.is_reversed, "pattern": state.pattern, "is_typing": state.is_typing,
+            "shows_help": state.shows_help, "opened": state.opened,
+            "detail": None if reading.detail is None else live_view.Detail(*reading.detail),
+        }  # fmt: skip
+        most = live_view.most_offset(live_view.View(**fields, offset=0), columns, height)
+        state.offset = min(state.offset, most)
+        view = live_view.View(**fields, offset=state.offset)
         self._display.draw(live_view.screen(view, columns, height), (columns, height))
 
     def press(self, key: str) -> None:
