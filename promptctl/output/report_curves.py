@@ -92,22 +92,18 @@ def _missing_note(missing: Sequence[str], *, is_unpriced: bool) -> str:
 
 
 def marks(period: ReportPeriod, moves: Sequence[ReportMove], older: Sequence[OlderMoves]) -> list[Mark]:
-    """Return a mark for each move, and one for all older moves of an hour."""
+    """Return a mark for each move, and one for all moves of an hour that are only counted."""
     length = period.end - period.begin
 
     def place(moment: float) -> float:
         return min(max((moment - period.begin) / length, 0.0), 1.0)
 
     all_marks = [Mark(place(report_periods.seconds(move.changed_at)), move.number) for move in moves]
-    number = 1 + sum(move.number == 1 for move in moves) if older else 0
-    # The first move is in full, and is the first of the older ones too.
-    rest = [[one.hour, one.moves] for one in older]
-    if rest and moves and moves[0].number == 1:
-        rest[0][1] -= 1
-    for hour, count in rest:
-        if count:
-            all_marks.append(Mark(place(period.begin + hour * report_periods.HOUR), number, count))
-            number += count
+    # Those between follow the first moves, whose numbers have no gap.
+    number = next((place for place, move in enumerate(moves, 1) if move.number != place), len(moves) + 1)
+    for one in older:
+        all_marks.append(Mark(place(period.begin + one.hour * report_periods.HOUR), number, one.moves))
+        number += one.moves
     return sorted(all_marks, key=lambda mark: (mark.place, mark.number))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptctl.output import html_page, report_curves, report_words, stream
 from promptctl.records import Record
 from promptctl.rules import shares
+from promptctl.store import report_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _MOST_CASES = 20
 
 
 class PromptReport(Record):
-    """Everything about one prompt. `moves` are in the order of the history, and `older` counts the others.
+    """Everything about one prompt. `moves` are in the order of the history, and `older` counts those between them.
 
     `comparison` is that of a split that runs, `rollout` an open one with what a tick would do, and `test` the last run
     of test cases that has a verdict, with its end. `fallbacks` counts calls with an application's own text.
@@ -91,7 +92,7 @@ def failures(numbers: Numbers) -> str:
 
 
 def _moves(prompt: PromptReport) -> str:
-    listed = [move for move in reversed(prompt.moves) if not prompt.older or move.number > 1]
+    listed = [move for move in reversed(prompt.moves) if move.number > prompt.move_count - report_states.MOST_MOVES]
     rows = [
         f'<tr><td class="number">{move.number}</td><td class="when">{report_words.minute(move.changed_at)}</td>'
         f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'

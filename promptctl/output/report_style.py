@@ -7,7 +7,8 @@ body { max-width: 70rem; } a { color: var(--b); } p, td, h2, h3, li, summary { o
 h2 { font-size: 1.15rem; margin-top: 2.5rem; } section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
 section h2 { margin-top: 1.25rem; }
 .state { margin: .25rem 0 .75rem; } ul { padding-left: 1.2rem; margin: .25rem 0 .75rem; }
-.panels { position: relative; } .panels figure { margin: 0; } figcaption { font-size: .8125rem; padding: .6rem 0 .1rem;
+.panels { position: relative; isolation: isolate; }
+.panels figure { margin: 0; } figcaption { font-size: .8125rem; padding: .6rem 0 .1rem;
   position: relative; z-index: 1; background: var(--back); }
 figcaption b { font-weight: 600; } figcaption span { color: var(--dim); }
 .panels svg, .lane, .axis-of-time { width: 100%; display: block; overflow: visible; max-width: none; }
@@ -17,7 +18,7 @@ figcaption b { font-weight: 600; } figcaption span { color: var(--dim); }
 .dots { stroke-width: 6; }
 .dashed { stroke-dasharray: 5 4; stroke-width: 1.5; } .area { fill: var(--b); fill-opacity: .3; stroke: none; }
 .base { fill: none; stroke: var(--dim); stroke-width: 1; vector-effect: non-scaling-stroke; }
-.panels svg.marks { position: absolute; inset: 0; height: 100%; pointer-events: none; }
+.panels svg.marks { position: absolute; inset: 0; height: 100%; z-index: -1; }
 .marks path { fill: none; stroke: var(--worse); stroke-width: 1; stroke-dasharray: 2 3;
   vector-effect: non-scaling-stroke; }
 .marks path.grid { stroke: var(--line); stroke-dasharray: none; }

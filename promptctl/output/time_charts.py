@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 _HEIGHT = 72
 _SCALE = 250
-# The marks and labels that are drawn on a wide page and on a narrow one: each with the least distance of two labels, as
-# a part of the width. Two digits of a mark take 18 pixels, of about 900 and 330.
-WIDE, NARROW = 0.028, 0.075
+# The least width of a chart in pixels, on a wide page and on a narrow one: labels of marks are placed for both.
+WIDE, NARROW = 600, 330
+# The least space between two labels, in pixels.
+_GAP = 4
 
 
 class Line(Record):
@@ -114,22 +115,28 @@ def lane(segments: Sequence[Segment], all_marks: Sequence[Mark], description: st
     a clock was set and others are between them, how many there are.
     """
     boxes: list[str] = []
+    # Where the label before ends, on a wide page and on a narrow one.
+    ends = {WIDE: 0.0, NARROW: 0.0}
     for segment in segments:
-        size = segment.end - segment.begin
+        begin, end = segment.begin, segment.end
         boxes.append(
-            f'<rect class="{segment.style}" x="{_percent(segment.begin)}" width="{_percent(size)}" y="18" height="20"/>'
+            f'<rect class="{segment.style}" x="{_percent(begin)}" width="{_percent(end - begin)}" y="18" height="20"/>'
         )
-        # A digit takes 8 pixels, and a page is about 900 or 330 pixels wide.
         needed = 8 * len(segment.label) + 8
-        if size * 900 >= needed:
-            name = "" if size * 330 >= needed else "w"
-            boxes.append(_text(_percent(segment.begin + size / 2), "32", segment.label, f"in {name}".rstrip()))
-        elif segment is segments[-1] and segment.label:
-            boxes.append(_text(_percent(segment.end), "32", segment.label, "in last"))
+        widths = [width for width in ends if (end - begin) * width >= needed]
+        name, place = "in", begin + (end - begin) / 2
+        if segment is segments[-1] and NARROW not in widths:
+            # The last one matters most. Its label may begin before its part.
+            widths = [width for width in ends if end - needed / width > ends[width]]
+            name, place = "in last", end
+        for width in widths:
+            ends[width] = place + needed / width / 2
+        if segment.label and WIDE in widths:
+            boxes.append(_text(_percent(place), "32", segment.label, name if NARROW in widths else f"{name} w"))
     labels = [
-        _text(_percent(min(max(mark.place, 0.01), 0.99)), "13", _mark_label(mark), f"mark {name}")
-        for name, distance in (("w", WIDE), ("n", NARROW))
-        for mark in merged(all_marks, distance)
+        _text(_percent(_inside(mark.place, _mark_label(mark), width)), "13", _mark_label(mark), f"mark {name}")
+        for name, width in (("w", WIDE), ("n", NARROW))
+        for mark in merged(all_marks, width)
     ]
     label = html_page.escaped(description)
     return f'<svg class="lane" role="img" aria-label="{label}" height="42">{"".join(boxes)}{"".join(labels)}</svg>'
@@ -162,23 +169,43 @@ def sparkline(values: Sequence[float | None], description: str) -> str:
     )
 
 
-def merged(all_marks: Sequence[Mark], distance: float) -> list[Mark]:
-    """Return marks at least `distance` apart. A merged mark is at the middle of its moves and counts them all."""
+def merged(all_marks: Sequence[Mark], width: int) -> list[Mark]:
+    """Return marks whose labels do not cover each other on a page of a width in pixels.
+
+    A merged mark is at the middle of its moves and counts them all.
+    """
     groups: list[list[Mark]] = []
     for mark in sorted(all_marks, key=lambda mark: (mark.place, mark.number)):
-        # A longer label of a merged mark needs more space.
-        space = distance * (1 if not groups or (len(groups[-1]) == 1 and groups[-1][0].moves == 1) else 2.2)
-        if groups and mark.place - groups[-1][-1].place < space:
-            groups[-1].append(mark)
-        else:
-            groups.append([mark])
+        groups.append([mark])
+        while len(groups) > 1 and _covers(_joined_marks(groups[-2]), _joined_marks(groups[-1]), width):
+            last = groups.pop()
+            groups[-1] += last
     return [_joined_marks(group) for group in groups]
+
+
+def _covers(left: Mark, right: Mark, width: int) -> bool:
+    labels = [
+        (_inside(mark.place, _mark_label(mark), width), _half(_mark_label(mark), width)) for mark in (left, right)
+    ]
+    [(left_place, left_half), (right_place, right_half)] = labels
+    return left_place + left_half + _GAP / width > right_place - right_half
 
 
 def _joined_marks(group: Sequence[Mark]) -> Mark:
     number, last = min(mark.number for mark in group), max(mark.last for mark in group)
     moves = sum(mark.moves for mark in group)
     return Mark((group[0].place + group[-1].place) / 2, number, moves, last - number + 1 == moves)
+
+
+def _inside(place: float, label: str, width: int) -> float:
+    """Return the place of a label so that all of it is on the page."""
+    half = _half(label, width)
+    return min(max(place, half), 1 - half)
+
+
+def _half(label: str, width: int) -> float:
+    """Return half of the width of a label, as a part of that of the page. A character has about seven pixels."""
+    return 3.5 * len(label) / width
 
 
 def _mark_label(mark: Mark) -> str:

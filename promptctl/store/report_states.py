@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     Statement = tuple[LiteralString, Sequence[Any]]
 
-# A prompt has at most so many moves in full, the newest. The others are counted.
+# Of a prompt, the newest moves are read with their reasons, the first ones without, and those between are counted.
 MOST_MOVES = 40
+_FIRST_MOVES = 100
 MOST_RECENT = 25
 
 
@@ -42,7 +43,10 @@ class ReportState(Record):
 
 
 class ReportMove(Record):
-    """A move in the period. `number` is its position among the moves of the prompt in the period, from 1."""
+    """A move in the period. `number` is its position among the moves of the prompt in the period, from 1.
+
+    Only the newest MOST_MOVES have a reason.
+    """
 
     name: str
     number: int
@@ -60,7 +64,7 @@ class ReportMove(Record):
 
 
 class OlderMoves(Record):
-    """How many moves of a prompt are in one hour of the period, of those that are not read in full."""
+    """How many moves of a prompt are in one hour of the period, of those between its first and its newest moves."""
 
     name: str
     hour: int
@@ -88,8 +92,8 @@ def statements(
     chosen = None if names is None else list(names)
     return [
         (_STATES, [chosen, times[0], times[1]]),
-        (_MOVES, [chosen, times[0], times[1], MOST_MOVES]),
-        (_OLDER, [chosen, times[0], times[1], MOST_MOVES]),
+        (_MOVES, [chosen, times[0], times[1], MOST_MOVES, _FIRST_MOVES]),
+        (_OLDER, [chosen, times[0], times[1], MOST_MOVES, _FIRST_MOVES]),
         (_RECENT, [chosen, times[2], times[3], MOST_RECENT]),
     ]
 
@@ -125,7 +129,7 @@ _STATES: LiteralString = """
     order by s.name
 """
 _MOVE: LiteralString = """
-    n.kind, n.previous_version, n.version, n.candidate_version, n.basis_points, n.release, n.author, n.reason,
+    n.kind, n.previous_version, n.version, n.candidate_version, n.basis_points, n.release, n.author, {reason},
     n.changed_at, n.origin::jsonb, coalesce(jsonb_array_length(n.route), 0)
 """
 # The moves of a period with their numbers. A clock that was set back changes no number.
@@ -137,19 +141,19 @@ _NUMBERED: LiteralString = """
       and ($1::text[] is null or a.name = any ($1))
 """
 _MOVES = f"""
-    select n.name, n.number, {_MOVE}
+    select n.name, n.number, {_MOVE.format(reason="case when n.number > n.total - $4::bigint then n.reason end")}
     from ({_NUMBERED}) n
-    where n.number > n.total - $4::bigint or n.number = 1
+    where n.number > n.total - $4::bigint or n.number <= $5::bigint
     order by n.name, n.epoch
 """  # noqa: S608 - of constants
 _OLDER = f"""
     select n.name, (extract(epoch from date_trunc('hour', n.changed_at, 'UTC') - $2) / 3600)::integer, count(*)
     from ({_NUMBERED}) n
-    where n.number <= n.total - $4::bigint
+    where n.number <= n.total - $4::bigint and n.number > $5::bigint
     group by 1, 2 order by 1, 2
 """  # noqa: S608 - of constants
 _RECENT = f"""
-    select n.name, 0, {_MOVE}, count(*) over ()
+    select n.name, 0, {_MOVE.format(reason="n.reason")}, count(*) over ()
     from promptctl.allocations n
     where n.changed_at >= $2::timestamptz and n.changed_at < $3::timestamptz
       and ($1::text[] is null or n.name = any ($1))

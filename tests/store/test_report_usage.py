@@ -87,7 +87,11 @@ def test_a_report_has_the_numbers_of_stats(database_url: str, sql: Connection, m
                 compare(numbers[key], group)
         # As if the roll-up had come between the two readings.
         now = report_usage.read_clock(database).now
-        monkeypatch.setattr(report_usage, "read_clock", lambda _: report_usage.Clock(now, 0))
+
+        def stale_clock(_: Database) -> report_usage.Clock:
+            return report_usage.Clock(now, 0)
+
+        monkeypatch.setattr(report_usage, "read_clock", stale_clock)
         numbers = numbers_of(database)
         for key, group in expected.items():
             compare(numbers[key], group)
