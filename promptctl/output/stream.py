@@ -288,7 +288,7 @@ def write_stderr(text: str, *, at_once: bool = False, end: str = "\n") -> None:
         _buffered.append((text + end).encode("utf-8", "surrogateescape"))
         return
     try:
-        if to_terminal():
+        if is_terminal(sys.stdout):
             # A terminal shows both streams: keep their order.
             sys.stdout.flush()
         sys.stderr.flush()

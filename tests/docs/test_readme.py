@@ -98,6 +98,8 @@ SIZE = re.compile(r"\(\d+ kB\)")
 USAGE = re.compile(r"\d+ \+ \d+ tokens, \d{3} ms, first \d{3} ms")
 # The time of a run of test cases.
 RUN_TIME = re.compile(r"(, \$\d+\.\d+, )[\d.]+ m?s$", flags=re.M)
+# The period of a report ends today.
+PERIOD = re.compile(r"\d+ \w{3} \d{4} to \d+ \w{3} \d{4}")
 # As `stats` shows them after SLOWER.
 FIGURES = {"@1": "149 + 90 tokens, 950 ms, first 480 ms", "@3": "167 + 150 tokens, 1.35 s, first 740 ms"}
 
@@ -124,7 +126,8 @@ def test_the_examples_of_the_readme_print_their_documented_output(
             figures = iter([text for version, text in FIGURES.items() if version in seen.out])
             lines += [f"$ {command}\n", USAGE.sub(lambda _, figures=figures: next(figures), seen.out)]
         text = "".join(lines).replace(embedded_home["PROMPTCTL_HOME"], "/var/lib/promptctl")
-        now.append(RUN_TIME.sub(r"\g<1>1.2 s", SIZE.sub("(360 kB)", text)))
+        text = PERIOD.sub("24 Nov 2026 to 30 Nov 2026", SIZE.sub("(360 kB)", text))
+        now.append(RUN_TIME.sub(r"\g<1>1.2 s", text))
     keep(found, now)
     expected = [block for block in blocks("console") if not is_for_own_server(block)]
     # Prices change.
