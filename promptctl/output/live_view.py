@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from promptctl.output import live_table, stream, time_text, top_view
+from promptctl.output import live_cells, live_detail, live_table, stream, top_view
 from promptctl.output.live_table import LiveColumn
-from promptctl.output.sparklines import sparkline
-from promptctl.output.table_columns import NOTHING
-from promptctl.output.table_layout import money
 from promptctl.output.text_width import columns_of
-from promptctl.records import Record
 from promptctl.rules import shares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+    from promptctl.output.live_cells import View
     from promptctl.output.live_table import Line, Piece
-    from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
-    from promptctl.store.recent_uses import Move
+    from promptctl.rules.use_window import PromptLine, ServedPrompt
 
 # Lines that are not rows of the table: the header, an empty line, the headings, and the keys.
 CHROME_LINES = 4
 _OLD_SECONDS = 6
-_LONGEST_CELL = 200
 _COLUMNS = [
-    LiveColumn("NAME", 0, False, _LONGEST_CELL), LiveColumn("ACTIVE", 7, True, 10), LiveColumn("SPLIT", 4, False, 24),
-    LiveColumn("USES", 10, True, 9, 5), LiveColumn("ERR", 11, True, 9), LiveColumn("P95", 8, True, 10, 6),
-    LiveColumn("COST/H", 5, True, 9, 7), LiveColumn("MOVED", 9, True, 6), LiveColumn("MOVE", 3, False, 24),
-    LiveColumn("BY", 2, False, 16), LiveColumn("REASON", 1, False, 40),
+    LiveColumn("NAME", 0, False, live_cells.LONGEST_CELL), LiveColumn("ACTIVE", 7, True, 10),
+    LiveColumn("SPLIT", 4, False, 24), LiveColumn("USES", 10, True, 9, 5), LiveColumn("ERR", 11, True, 9),
+    LiveColumn("P95", 8, True, 10, 6), LiveColumn("COST/H", 5, True, 9, 7), LiveColumn("MOVED", 9, True, 6),
+    LiveColumn("MOVE", 3, False, 24), LiveColumn("BY", 2, False, 16), LiveColumn("REASON", 1, False, 40),
 ]  # fmt: skip
 _SORTED_COLUMNS = {"uses": 3, "errors": 4, "p95": 5, "cost": 6, "moved": 7, "name": 0}
 _KEYS = "q quit  enter open  / filter  ? help  sort: u e p c m n"
@@ -47,51 +39,6 @@ _HELP = [
     "that of successful uses. - means that nothing was reported, and n/a",
     "that the price of a model is not known.",
 ]
-# Units of an age, and how many of each make the next one.
-_UNITS = ((60, "s"), (60, "m"), (24, "h"), (1000, "d"))
-
-
-class Detail(Record):
-    """One prompt: its newest moves and versions, and its uses by version. The fields are those of PromptDetail."""
-
-    name: str
-    moves: Sequence[Move]
-    versions: Sequence[int]
-    by_version: Mapping[int, Tally]
-    costs_usd: Mapping[int, float | None]
-    total: Tally
-    uses_course: Sequence[int]
-    errors_course: Sequence[int]
-
-
-class View(Record):
-    """What is drawn. `age_seconds` is the age of the data; `now` is the time of this machine in seconds since 1970.
-
-    `lines` are the listed prompts in their order, `total` is the number of all. `lost_at` is None while the database
-    answers. `opened` is the name of the prompt that is shown alone, `offset` the number of its lines that are scrolled
-    away, and `detail` its data as soon as they were read.
-    """
-
-    label: str
-    minutes: int
-    now: float
-    age_seconds: float
-    is_loaded: bool
-    lost_at: float | None
-    problem: str
-    cost_state: str
-    lines: Sequence[PromptLine]
-    total: int
-    selected: int
-    first: int
-    sort: str
-    is_reversed: bool
-    pattern: str
-    is_typing: bool
-    shows_help: bool
-    opened: str | None
-    offset: int
-    detail: Detail | None
 
 
 def screen(view: View, width: int, height: int) -> list[Line]:
@@ -100,7 +47,7 @@ def screen(view: View, width: int, height: int) -> list[Line]:
     if view.shows_help:
         body = [live_table.fit([(text.format(minutes=view.minutes), "")], width) for text in ["", *_HELP]]
     elif view.opened is not None:
-        body = _detail(view, width)[view.offset :]
+        body = live_detail.lines(view, width)[view.offset :]
     else:
         body = _table(view, width, body_height)
     body = body[:body_height]
@@ -110,7 +57,7 @@ def screen(view: View, width: int, height: int) -> list[Line]:
 
 def most_offset(view: View, width: int, height: int) -> int:
     """Return how many lines of the opened prompt can be scrolled away, 0 without one."""
-    return 0 if view.opened is None else max(0, len(_detail(view, width)) - max(height - 2, 0))
+    return 0 if view.opened is None else max(0, len(live_detail.lines(view, width)) - max(height - 2, 0))
 
 
 def _header(view: View, width: int) -> Line:
@@ -118,12 +65,12 @@ def _header(view: View, width: int) -> Line:
     label = stream.one_line(view.label)
     if view.lost_at is not None:
         since = time.strftime("%H:%M:%S", time.localtime(view.lost_at))
-        age = f", data {_age(view.age_seconds)} old" if view.is_loaded else ""
+        age = f", data {live_cells.age(view.age_seconds)} old" if view.is_loaded else ""
         state: list[Piece] = [(f"lost since {since}{age}", "error"), (f"  {stream.one_line(view.problem)}", "error")]
     elif not view.is_loaded:
         state = [("reading", "dim")]
     elif view.age_seconds > _OLD_SECONDS:
-        state = [(f"data {_age(view.age_seconds)} old", "warning")]
+        state = [(f"data {live_cells.age(view.age_seconds)} old", "warning")]
     else:
         state = [("connected", "good")]
     title: list[Piece] = [(label, "bold"), ("  ", "")]
@@ -198,16 +145,16 @@ def _cells(line: PromptLine, view: View) -> list[str]:
     prompt = line.prompt
     return [
         prompt.name,
-        _text(prompt.active_version),
-        _text(_short_split(prompt)),
+        live_cells.text(prompt.active_version),
+        live_cells.text(_short_split(prompt)),
         str(line.uses),
         str(line.errors),
-        _milliseconds(line.p95_response_time_ms),
-        _cost(line.cost_per_hour_usd, line.with_tokens, view.cost_state),
-        _ago(prompt.moved_at, view.now),
-        _text(top_view.last_move(prompt)),
-        _text(prompt.moved_by),
-        _text(prompt.move_reason),
+        live_cells.milliseconds(line.p95_response_time_ms),
+        live_cells.cost(line.cost_per_hour_usd, line.with_tokens, view.cost_state),
+        live_cells.ago(prompt.moved_at, view.now),
+        live_cells.text(top_view.last_move(prompt)),
+        live_cells.text(prompt.moved_by),
+        live_cells.text(prompt.move_reason),
     ]
 
 
@@ -218,120 +165,3 @@ def _short_split(prompt: ServedPrompt) -> str | None:
     return " ".join(
         filter(None, (str(prompt.candidate_version), shares.percent(prompt.basis_points), prompt.rollout_state))
     )
-
-
-def _detail(view: View, width: int) -> list[Line]:
-    """Return the lines about one prompt."""
-    detail = view.detail
-    assert view.opened is not None
-    if detail is None or detail.name != view.opened:
-        text = "not read yet: the database is lost" if view.lost_at is not None else "reading"
-        return [(), live_table.fit([(view.opened, "bold")], width), live_table.fit([(text, "dim")], width)]
-    prompt = next((line.prompt for line in view.lines if line.prompt.name == detail.name), None)
-    active = None if prompt is None else prompt.active_version
-    split = None if prompt is None else top_view.split_text(prompt)
-    state = "no version is active" if active is None else f"version {active} is active"
-    if split is not None:
-        state += f"; split: {split}"
-    result: list[Line] = [(), live_table.fit([(detail.name, "bold"), (f"  {state}", "")], width), ()]
-    result += [
-        _course("uses    ", detail.uses_course, detail.total.uses, "", width),
-        _course("errors  ", detail.errors_course, detail.total.errors, "error", width),
-    ]
-    outcomes = sorted(detail.total.outcomes.items(), key=lambda item: (-item[1], item[0]))
-    result += [
-        live_table.fit([(f"        {stream.one_line(outcome)}", "error"), (f"  {count}", "")], width)
-        for outcome, count in outcomes[:5]
-    ]
-    result += [(), *_versions(view, detail, active, None if prompt is None else prompt.candidate_version, width)]
-    return [*result, (), *_moves(view, detail, width)]
-
-
-def _versions(view: View, detail: Detail, active: int | None, candidate: int | None, width: int) -> list[Line]:
-    columns = [
-        LiveColumn("VERSION", 0, False, 30), LiveColumn("USES", 4, True, 9), LiveColumn("ERRORS", 5, True, 9),
-        LiveColumn("P95", 3, True, 10), LiveColumn("COST/H", 2, True, 9),
-    ]  # fmt: skip
-    numbers = sorted({*detail.versions[:5], *detail.by_version, *filter(None, (active, candidate))}, reverse=True)
-    rows: list[list[str]] = []
-    for number in numbers:
-        mark = " active" if number == active else " candidate" if number == candidate else ""
-        tally = detail.by_version.get(number)
-        if tally is None:
-            rows.append([f"{number}{mark}", "0", "0", NOTHING, NOTHING])
-            continue
-        cost = _cost(detail.costs_usd.get(number), tally.with_tokens, view.cost_state)
-        rows.append([f"{number}{mark}", str(tally.uses), str(tally.errors), _milliseconds(tally.p95_ms()), cost])
-    return _plain_table(columns, rows, width)
-
-
-def _moves(view: View, detail: Detail, width: int) -> list[Line]:
-    columns = [
-        LiveColumn("MOVE", 0, False, 30), LiveColumn("WHEN", 3, True, 6), LiveColumn("BY", 2, False, 30),
-        LiveColumn("REASON", 1, False, _LONGEST_CELL),
-    ]  # fmt: skip
-    rows = [
-        [
-            top_view.move_text(
-                move.kind, move.previous_version, move.version, move.candidate_version, move.basis_points
-            ),
-            _ago(move.changed_at, view.now),
-            _text(move.author),
-            _text(move.reason),
-        ]
-        for move in detail.moves
-    ]
-    if not rows:
-        return [live_table.fit([("no move yet", "dim")], width)]
-    return _plain_table(columns, rows, width)
-
-
-def _plain_table(columns: Sequence[LiveColumn], rows: Sequence[Sequence[str]], width: int) -> list[Line]:
-    chosen = live_table.layout(columns, rows, width)
-    heading = "".join(live_table.row_text([column.heading for column in columns], columns, chosen))
-    result = [live_table.fit([(heading, "dim")], width)]
-    return [
-        *result,
-        *(live_table.fit([("".join(live_table.row_text(row, columns, chosen)), "")], width) for row in rows),
-    ]
-
-
-def _course(label: str, values: Sequence[int], total: int, style: str, width: int) -> Line:
-    """Return a sparkline of the slots of the window and its sum. A narrow screen has the newest slots."""
-    end = f"  {total}"
-    newest = values[-max(width - len(label) - len(end), 1) :]
-    return live_table.fit([(label, "dim"), (sparkline(newest, max(newest, default=0)), style), (end, "")], width)
-
-
-def _text(value: int | str | None) -> str:
-    return NOTHING if value is None or value == "" else stream.one_line(str(value)[:_LONGEST_CELL])
-
-
-def _milliseconds(value: float | None) -> str:
-    return NOTHING if value is None else time_text.brief(value)
-
-
-def _cost(dollars: float | None, with_tokens: int, cost_state: str) -> str:
-    if not with_tokens:
-        return NOTHING
-    if cost_state == "loading":
-        return "…"
-    return top_view.UNKNOWN_COST if dollars is None else money(dollars)
-
-
-def _ago(timestamp: str | None, now: float) -> str:
-    if timestamp is None:
-        return NOTHING
-    elapsed = now - datetime.fromisoformat(timestamp).astimezone(timezone.utc).timestamp()
-    # Seconds would change the screen all the time.
-    return "now" if elapsed < 10 else _age(elapsed if elapsed >= 60 else elapsed // 10 * 10)
-
-
-def _age(seconds: float) -> str:
-    """Return an age in one unit: `40s`, `5m`, `3h`, `12d`."""
-    number = max(int(seconds), 0)
-    for size, unit in _UNITS:
-        if number < size or unit == "d":
-            return f"{number}{unit}"
-        number //= size
-    raise AssertionError("the last unit takes every number")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.output import live_display, live_view
+from promptctl.output import live_cells, live_display, live_view
 from promptctl.output.text_width import columns_of
 from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
 from promptctl.store.recent_uses import Move
@@ -49,21 +49,21 @@ LINES = [
 ]  # fmt: skip
 
 
-def view(**fields: Any) -> live_view.View:
+def view(**fields: Any) -> live_cells.View:
     known: dict[str, Any] = {
         "label": "llm_app at db.prod", "minutes": 5, "now": NOW, "age_seconds": 1.0, "is_loaded": True,
         "lost_at": None, "problem": "", "cost_state": "known", "lines": LINES, "total": 3, "selected": 0, "first": 0,
         "sort": "uses", "is_reversed": False, "pattern": "", "is_typing": False, "shows_help": False, "opened": None,
         "offset": 0, "detail": None,
     }  # fmt: skip
-    return live_view.View(**(known | fields))
+    return live_cells.View(**(known | fields))
 
 
 def text(lines: list[Line]) -> str:
     return "".join("".join(piece for piece, _ in line).rstrip() + "\n" for line in lines)
 
 
-def detail() -> live_view.Detail:
+def detail() -> live_cells.Detail:
     tally = Tally()
     tally.uses, tally.errors, tally.with_tokens = 30, 3, 27
     tally.outcomes = {"overloaded_error": 2, f"odd{ESCAPES}": 1}
@@ -73,7 +73,7 @@ def detail() -> live_view.Detail:
         Move("activate", 3, 4, None, 0, "2026-11-29T09:00:00Z", ESCAPES, f"because {ESCAPES} " + "long " * 60),
     ]
     course = [0] * 27 + [1, 9, 20]
-    return live_view.Detail(
+    return live_cells.Detail(
         "support/triage", moves, [7, 6, 5, 4, 3, 2, 1], {4: tally}, {4: 0.25}, tally, course, [0] * 29 + [3]
     )
 

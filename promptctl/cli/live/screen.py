@@ -10,7 +10,7 @@ from promptctl.cli import interruption
 from promptctl.cli.live.choices import Choices
 from promptctl.cli.live.reader import Reader
 from promptctl.cli.live.terminal import Terminal
-from promptctl.output import live_view, stream
+from promptctl.output import live_cells, live_view, stream
 from promptctl.output.live_display import LiveDisplay
 from promptctl.rules import use_window
 
@@ -66,11 +66,11 @@ class _Screen:
             "lines": self._lines, "total": len(reading.lines), "selected": selected, "first": first, "sort": state.sort,
             "is_reversed": state.is_reversed, "pattern": state.pattern, "is_typing": state.is_typing,
             "shows_help": state.shows_help, "opened": state.opened,
-            "detail": None if reading.detail is None else live_view.Detail(*reading.detail),
+            "detail": None if reading.detail is None else live_cells.Detail(*reading.detail),
         }  # fmt: skip
-        most = live_view.most_offset(live_view.View(**fields, offset=0), columns, height)
+        most = live_view.most_offset(live_cells.View(**fields, offset=0), columns, height)
         state.offset = min(state.offset, most)
-        view = live_view.View(**fields, offset=state.offset)
+        view = live_cells.View(**fields, offset=state.offset)
         self._display.draw(live_view.screen(view, columns, height), (columns, height))
 
     def press(self, key: str) -> None:
