@@ -83,7 +83,6 @@ def _read_rows(
     recent = report_numbers.recent_cells(period)
     while True:
         statements: list[Statement] = [
-            ("begin isolation level repeatable read, read only", []),
             report_usage.clock(),
             *report_states.statements(names, period.begin, period.end, period.recent_begin, period.recent_end),
             report_usage.fallbacks(selection),
@@ -91,15 +90,15 @@ def _read_rows(
         ]
         if recent is not None:
             statements += report_usage.statements(Selection(names, *recent, report_periods.HOUR), rolled_below)
-        answers = database.run_all(*statements, ("commit", []))
+        answers = database.run_all(*report_usage.BEGIN, *statements, report_usage.COMMIT)[len(report_usage.BEGIN) :]
         # After a roll-up, the watermark is another one, and the sums are of neither.
-        [(_, watermark)] = answers[1]
+        [(_, watermark)] = answers[0]
         if watermark == rolled_below:
             break
         rolled_below = watermark
-    hours = report_usage.parse(*answers[9:11]) if recent is not None else CellUsage([], [])
-    fallbacks = [(name, calls) for name, calls in answers[6]]
-    return report_states.parse(*answers[2:6]), report_usage.parse(*answers[7:9]), hours, fallbacks
+    hours = report_usage.parse(*answers[8:10]) if recent is not None else CellUsage([], [])
+    fallbacks = [(name, calls) for name, calls in answers[5]]
+    return report_states.parse(*answers[1:5]), report_usage.parse(*answers[6:8]), hours, fallbacks
 
 
 def _numbers(period: ReportPeriod, usage: CellUsage, hours: CellUsage) -> tuple[ReportNumbers, list[str]]:

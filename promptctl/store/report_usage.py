@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     Statement = tuple[LiteralString, Sequence[Any]]
 
 
+# One snapshot, and enough memory to group a million uses that are not rolled up in a hash table.
+BEGIN: Sequence[Statement] = (
+    ("begin isolation level repeatable read, read only", []),
+    ("set local work_mem = '64MB'", []),
+)
+COMMIT: Statement = ("commit", [])
+
+
 class Selection(Record):
     """What to read: the prompts (None: all), the first cell, the end, and the length of a cell in seconds."""
 
