@@ -10,8 +10,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from promptctl.output import serving_graph
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from promptctl.output.live_table import Line
 
@@ -30,17 +32,17 @@ _ASCII = str.maketrans({
 class LiveDisplay:
     """The screen. `start` and `stop` may alternate. `draw` writes only what differs from the last drawing."""
 
-    def __init__(self, descriptor: int, *, has_color: bool, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, descriptor: int, *, has_color: bool) -> None:
         """Write to this descriptor of a terminal. Nothing else may write there meanwhile."""
         self._descriptor = descriptor
-        self._is_utf8 = shows_utf8(environment)
+        self._is_utf8 = serving_graph.has_unicode()
         self._file = io.TextIOWrapper(
             os.fdopen(os.dup(descriptor), "wb"), "utf-8" if self._is_utf8 else "ascii", "replace", newline=""
         )
         self._console = Console(
             file=self._file, force_terminal=True, color_system="standard",
             no_color=not has_color, highlight=False, markup=False, emoji=False, legacy_windows=False,
-            width=80, height=24, _environ={"TERM": environment.get("TERM", "")},
+            width=80, height=24, _environ={"TERM": os.environ.get("TERM", "")},
         )  # fmt: skip
         self._live: Live | None = None
         self._drawn: tuple[object, ...] | None = None
@@ -87,11 +89,3 @@ class LiveDisplay:
             text.append(content if self._is_utf8 else content.translate(_ASCII), STYLES[style])
         text.append("\n")
         return text
-
-
-def shows_utf8(environment: Mapping[str, str]) -> bool:
-    """Return whether the locale of the environment uses UTF-8. A locale that is not set counts as one that does."""
-    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
-        if value := environment.get(name):
-            return "utf" in value.lower()
-    return True

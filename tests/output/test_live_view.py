@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.output import live_cells, live_display, live_view
+from promptctl.output import live_cells, live_view
 from promptctl.output.text_width import columns_of
 from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
 from promptctl.store.recent_uses import Move
@@ -107,10 +107,3 @@ def test_no_line_is_wider_or_taller_than_the_terminal() -> None:
             assert len(lines) == 9
             assert max(columns_of("".join(piece for piece, _ in line) or " ") for line in lines) <= width
     assert [len(live_view.screen(view(), 80, height)) for height in range(5)] == [0, 1, 2, 3, 4]
-
-
-def test_a_locale_decides_whether_a_terminal_shows_utf_8() -> None:
-    shows = live_display.shows_utf8
-    utf8 = [{}, {"LANG": "de_DE.UTF-8"}, {"LC_ALL": "", "LC_CTYPE": "C.utf8", "LANG": "C"}]
-    others = [{"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, {"LANG": "de_DE.ISO-8859-1"}]
-    assert [shows(environment) for environment in (*utf8, *others)] == [True] * 3 + [False] * 2

@@ -81,6 +81,8 @@ def _check_terminal(run: Run) -> None:
     """Raise Usage unless a person can look at a screen and type."""
     option = " --format markdown" if stream.is_markdown() else "" if run.form == "plain" else f" --{run.form}"
     hint = f"promptctl top --once{option}"
+    if sys.platform == "win32":
+        raise errors.Usage("no_terminal", "top has no screen on Windows", hint=hint)
     has_output = stream.is_terminal(sys.stdout)
     if not has_output or not stream.is_terminal(sys.stdin):
         stream_name = "input" if has_output else "output"
