@@ -28,7 +28,7 @@ OTHERS = {
     "DATABASE": "PGDATABASE without PG", "HOST": "PGHOST without PG", "PORT": "PGPORT without PG",
     "REQUIREPEER": "PGREQUIREPEER without PG",
     "C": "a locale", "ISO": "a date style", "UTC": "a time zone", "UTF8": "an encoding", "FRX": "options of less",
-    "LC_ALL": "set for child processes", "GIT_OPTIONAL_LOCKS": "set for Git", "GIT_TERMINAL_PROMPT": "set for Git",
+    "R": "marks a rollback in a graph", "GIT_OPTIONAL_LOCKS": "set for Git", "GIT_TERMINAL_PROMPT": "set for Git",
 }  # fmt: skip
 # The standard library reads these for us.
 BY_FUNCTION = {"astimezone": "TZ", "mkstemp": "TMPDIR", "expanduser": "HOME", "get_exec_path": "PATH"}
