@@ -265,7 +265,8 @@ def test_open_calls_the_browser(demo: Promptctl, tmp_path: Path) -> None:
         assert (ended.code, ended.out) == (1, "a page.html\n")
         assert 'error: cannot open a browser: there is no display; "a page.html" was written\n' in ended.err
         assert (demo.home / "a page.html").exists()
-    assert demo(*words, env={**none, "BROWSER": str(tmp_path / "none")}).code == 1
+    ended = demo(*words[:-1], "--json", env={**none, "BROWSER": str(tmp_path / "none")})
+    assert (ended.code, json.loads(ended.err)["error"]["code"]) == (1, "no_browser")
 
 
 def test_an_empty_database_has_a_page(promptctl: Promptctl) -> None:

@@ -104,7 +104,7 @@ def deployed(repository: Repository) -> Repository:
 
 RECIPES: dict[str, tuple[list[str], int]] = {
     "deploy.sh": ([], 2), "deploy-reviewed-plan.sh": (["plan"], 6), "pull-request-check.sh": ([], 2),
-    "nightly-drift.sh": ([], 2), "pager-rollback.sh": (["default-system-prompt"], 6),
+    "nightly-drift.sh": ([], 2), "nightly-report.sh": ([], 6), "pager-rollback.sh": (["default-system-prompt"], 6),
 }  # fmt: skip
 
 
