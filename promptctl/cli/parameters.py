@@ -194,8 +194,8 @@ LIMIT = option(
 GRAPH = flag(
     "graph",
     "--graph",
-    "Also draw which versions the prompt served over time, in a pipe instead of the changes. It begins with the first"
-    " change, or with --since.",
+    "Draw above the changes which versions were served over time. In a pipe, print only the graph. It begins with the"
+    " first change, or at --since.",
 )
 SINCE_CHANGE = option(
     "since", "--since", "TIME", "Leave out earlier changes: RFC 3339, a local date and time, or an age such as 7d."

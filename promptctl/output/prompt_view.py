@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Marks a gap between versions in a table.
 _OMITTED = "…"
 _LONGEST_NAME = 40
-_COLUMNS_FOR_DAYS = 100
+_COLUMNS_FOR_DAYS = 80
 _LONGEST_DESCRIPTION = 80
 _NOTED_SETTINGS = ("model", "max_tokens", "template", "cache")
 
@@ -61,13 +61,15 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     answers.write_line(_state_sentence(name, overview.state, active.settings if active else None))
     stream.write("\n")
     columns = table_columns.columns(
-        VERSION="number", USES="number", TOKENS="number", TIME="duration", CREATED="time", BY="person",
-        DESCRIPTION="text",
-    )  # fmt: skip
-    rows = [
-        [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description]
-        for v in versions
+        VERSION="number", USES="number", TOKENS="number", TIME="duration", CREATED="time", BY="person"
+    )
+    rows: list[list[Any]] = [
+        [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by] for v in versions
     ]
+    # A column of dashes would take the room of the others.
+    if any(version.description for version in versions):
+        columns.append(Column("DESCRIPTION", "text"))
+        rows = [[*row, version.description] for row, version in zip(rows, versions, strict=True)]
     if any(version.days for version in versions):
         from promptctl.output import sparklines
 

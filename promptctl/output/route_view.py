@@ -19,7 +19,7 @@ def show_route(name: str, steps: Route, label: str, form: str) -> None:
         stream.write_json({"name": name, "route": _route_document(steps)})
     elif form == "quiet":
         stream.write("".join(f"{step['use']}\n" for step in steps))
-    elif steps or not stream.to_terminal():
+    elif steps or not stream.for_people():
         columns = table_columns.columns(STEP="number", WHEN="text", USE="name")
         rows = [(place, attributes.format_line(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
         tables.show(columns, rows)

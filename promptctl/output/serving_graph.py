@@ -103,12 +103,12 @@ def lines(
 
     grid = [[" "] * count for _ in labels]
     _draw_candidates(grid, segments, row_of, column, signs)
-    has_crossing = _draw_line(grid, segments, row_of, column, signs)
+    has_several = _draw_line(grid, segments, row_of, column, signs)
     upright = "|" if signs is ASCII else "│"
     drawn = [f"{label:>{margin - 1}} {upright}{''.join(row).rstrip()}" for label, row in zip(labels, grid, strict=True)]
     axis, times, zone = _axis(first, last, count, signs, is_local=is_local)
     drawn += [f"{'':{margin}}{axis}", f"{'':{margin + 1}}{times}".rstrip(), ""]
-    legend = _legend(segments, zone, signs, grid, has_crossing=has_crossing, shared=shared, set_back=set_back)
+    legend = _legend(segments, zone, signs, grid, has_several=has_several, shared=shared, set_back=set_back)
     return [*drawn, *(line for sentence in legend for line in _wrapped(sentence, width))]
 
 
@@ -251,7 +251,7 @@ def _legend(
     signs: Signs,
     grid: Sequence[Sequence[str]],
     *,
-    has_crossing: bool,
+    has_several: bool,
     shared: int,
     set_back: int,
 ) -> list[str]:
@@ -265,8 +265,10 @@ def _legend(
         entries.append(f"{signs.shades} candidate, by its share")
     if any(segment.active is None for segment in segments):
         entries.append(f"{signs.gap} nothing active")
-    if has_crossing:
-        entries.append(f"{signs.crossing} several changes")
+    if signs.crossing in drawn:
+        # A single change from one of the others to another one has no other sign.
+        meaning = "several changes" if has_several else f"change within {_OTHERS}"
+        entries.append(f"{signs.crossing} {meaning}")
     entries.append(f"times in {zone}")
     sentences = [" ".join(entry.replace(" ", _NO_BREAK) + _NO_BREAK for entry in entries)]
     if shared:

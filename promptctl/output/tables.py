@@ -20,7 +20,7 @@ def show(
 ) -> None:
     """Write a table to standard output. On a terminal, the rows for whose position `marked` is true get a star.
 
-    In Markdown, these rows are bold and have the word `mark`.
+    In Markdown, these rows are bold and have the word `mark`. Without rows, nothing is written in Markdown.
     """
     if stream.to_terminal():
         from promptctl.output import table_layout
@@ -30,7 +30,8 @@ def show(
     if stream.is_markdown():
         from promptctl.output import markdown_table
 
-        stream.write(markdown_table.text(columns, rows, marked, mark))
+        rows = list(rows)
+        stream.write(markdown_table.text(columns, rows, marked, mark) if rows else "")
         return
     graphic_places = [place for place, column in enumerate(columns) if column.kind in ("graphic", "trend")]
     if graphic_places:

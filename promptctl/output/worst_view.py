@@ -43,11 +43,11 @@ def show(worst: WorstUses, name: str | None, form: str) -> None:
 
 
 def note_period(worst: WorstUses, period: str, *, is_default: bool) -> None:
-    """Say on standard error which uses can be in the answer. `period` is in words: `of the last 24h`."""
+    """Say on standard error which uses can be in the answer. `period` is in words: `in the last 24h`."""
     if not worst.failed and not worst.slowest:
-        messages.note(f"no use {period} failed or reported a time")
+        messages.note(f"no use {period} failed, and none reported its response time")
     elif is_default and stream.for_people():
-        messages.note(f"these are uses {period}: --since takes another time")
+        messages.note(f"these are uses {period}: --since sets another period")
     if worst.kept_from is not None and worst.kept_from > worst.since:
         from promptctl.output import time_text
 

@@ -52,7 +52,7 @@ def test_since_leaves_out_earlier_changes(demo: Promptctl) -> None:
     assert limited.err == "3 older: --limit 0 shows all\n"
     screen = demo.on_terminal("history", NAME, "--since", "1h", "--graph", env=UTF8).out
     assert screen.startswith("2 │━━━━━━━━")
-    assert f"\n{NAME} has not moved since 1h in " in screen
+    assert f"\n{NAME} has not moved in the last 1h in " in screen
 
 
 def test_a_graph_needs_a_name_and_a_prompt_that_moved(demo: Promptctl) -> None:

@@ -141,3 +141,16 @@ def make_prompts(sql: psycopg.Connection[Any]) -> None:
     sql.execute(end(OUTCOME).encode())
     sql.execute("set session_replication_role = replica")
     sql.execute("update promptctl.uses set recorded_at = '2026-01-03 09:30:00+00'")
+
+
+def test_an_empty_table_is_a_note(promptctl: Promptctl) -> None:
+    assert promptctl("create", "greeter", "Hi.").code == 0
+    answers = {
+        "list zzz": 'no prompt matches "zzz"', "list --archived": "no archived prompt", "history": "nothing has moved",
+        "history greeter --since 1d": "greeter has not moved in the last 1d", "release list": "no release yet",
+        "route show greeter": "greeter has no route", "show greeter --archived": "no version of greeter is archived",
+        "stats --worst 3": "no use in the last 24h failed",
+    }  # fmt: skip
+    for line, note in answers.items():
+        ended = promptctl(*line.split(), "--format", "markdown")
+        assert (ended.code, ended.out, ended.err.startswith(note)) == (0, "", True), (line, ended)

@@ -44,11 +44,17 @@ def test_show_has_the_days_of_stats(demo: Promptctl, sql: psycopg.Connection[Any
     heading, *stats = demo.on_terminal("stats", NAME, columns=200).out.splitlines()
     assert [line[heading.index("14 DAYS") :].strip() for line in stats[:2]] == days(tail)
     for screen in (
-        demo.on_terminal("show", NAME, columns=99).out,
+        demo.on_terminal("show", NAME, columns=79).out,
         demo("show", NAME, "--format", "markdown").out,
         demo.on_terminal("show", "code_helper", columns=120).out,
     ):
         assert "14 DAYS" not in screen
+    # Without descriptions, 80 columns have room.
+    sql.execute("reset session_replication_role")
+    sql.execute("select promptctl.create_version('bare', 'x')")
+    sql.execute("select promptctl.record_use('bare', 1, 1)")
+    bare = demo.on_terminal("show", "bare").out
+    assert ("14 DAYS" in bare, "DESCRIPTION" in bare, len(days(bare))) == (True, False, 1)
 
 
 def test_days_of_versions_have_one_scale() -> None:

@@ -198,7 +198,7 @@ def test_a_roll_up_changes_no_number(demo: Promptctl, sql: psycopg.Connection[An
         (["--sort", "size"], 2, '--sort is one of uses, errors, p95, cost, moved, name, not "size"'),
         (["--sort", "cost", "--once"], 2, "--sort cost needs --cost"),
         (["nobody", "--once"], 4, 'no prompt "nobody" in '),
-        ([], 2, "top needs a terminal: standard output is none\nhint:  promptctl top --once\n"),
+        ([], 2, "top needs a terminal, and standard output is not one\nhint:  promptctl top --once\n"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(words: list[str], code: int, message: str, demo: Promptctl) -> None:

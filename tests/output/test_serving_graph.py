@@ -82,6 +82,9 @@ def test_a_thousand_changes_in_a_day_and_many_versions_are_condensed() -> None:
     assert lines[-1] == "others: 28 versions that were served for a shorter time"
     assert "╋ several changes" in lines[-2]
     assert "R rollback" in lines[-2]
+    # A single change within the shared row has the same sign, which the legend explains.
+    shared = graph([*(change(number, "activate", number + 1) for number in range(15))])
+    assert (shared[12].count("╋"), shared[-2].split("  ")[1]) == (2, "╋ change within others")
     # One version more than there are rows has a row of its own.
     few = graph([change(number, "activate", number + 1) for number in range(13)])
     assert [line.split("│")[0].strip() for line in few[:13]] == [str(version) for version in range(13, 0, -1)]

@@ -60,5 +60,6 @@ def history(
             return
     output.show_history(events, total, run.form, with_names=name is None)
     if not events and run.form == "plain" and stream.for_people():
-        when = "yet" if since is None else f"since {since}"
+        # Of an age such as 7d, the moment is -7d.
+        when = "yet" if moment is None else f"in the last {moment[1:]}" if moment[0] == "-" else f"since {since}"
         messages.note(f"{'nothing has' if name is None else f'{name} has not'} moved {when} in {database.label}")

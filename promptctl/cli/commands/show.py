@@ -25,6 +25,9 @@ def show(
 ) -> None:
     """Show the versions of a prompt and its active text.
 
+    On a terminal, 14 DAYS has the uses of each of the last 14 days, today on the
+    right. It is left out where the terminal has no room for it.
+
     In a pipe, show prints only a text, byte for byte. It is the text of
     NAME@VERSION, else of the active version. With --at, it is the text of the
     version that was active at that time. With --request, it is the request of that

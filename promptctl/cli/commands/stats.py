@@ -35,7 +35,7 @@ def stats(
     TOKENS, TIME and FIRST are averages. FIRST is the time to the first token.
     Averages and percentiles leave out failed uses, and uses that did not record
     the value. Failed uses are counted separately. A percentile is accurate to
-    within 1.1 %. COST is the total cost of the tokens, if the price of the model
+    within 1.1%. COST is the total cost of the tokens, if the price of the model
     is known. HIT is the part of the input that was read from a cache, and SAVED
     what caching saved, negative if it cost more. SHARE is the version's share of a
     split. Without NAME, versions that were never used are hidden, unless they are
@@ -138,9 +138,10 @@ def _show_worst(run: Run, name: str | None, most: int, since: str | None, form: 
         worst = worst_uses.read(database, name, moment, most)
     worst_view.show(worst, name, form)
     if run.form != "quiet":
-        is_default = since is None
-        period = f"of the last {_WORST_SINCE}" if is_default else f"since {since}"
-        worst_view.note_period(worst, period, is_default=is_default)
+        words = _WORST_SINCE if since is None else since.strip()
+        # Of an age such as 7d, the moment is -7d.
+        period = f"in the last {words}" if moment.startswith("-") else f"since {words}"
+        worst_view.note_period(worst, period, is_default=since is None)
 
 
 def _show_metrics(run: Run, name: str | None) -> None:

@@ -36,8 +36,8 @@ def top(
     the keys, and q to quit. If the database is lost, the screen says since when and
     how old its data are, and connects again.
 
-    P95 is the 95th percentile of the time of successful uses. COST/H is what the
-    uses of these minutes would cost in an hour. MOVED is the age of the last move.
+    P95 is the 95th percentile of the time of successful uses. COST/H is the cost
+    per hour at the rate of these minutes. MOVED is the age of the last move.
 
     --once prints the table and ends, for scripts. It has the costs only with
     --cost, because loading the prices takes longer than all the rest.
@@ -86,7 +86,7 @@ def _check_terminal(run: Run) -> None:
     has_output = stream.is_terminal(sys.stdout)
     if not has_output or not stream.is_terminal(sys.stdin):
         stream_name = "input" if has_output else "output"
-        raise errors.Usage("no_terminal", f"top needs a terminal: standard {stream_name} is none", hint=hint)
+        raise errors.Usage("no_terminal", f"top needs a terminal, and standard {stream_name} is not one", hint=hint)
     if not stream.supports_escapes(sys.stdout):
         raise errors.Usage("no_terminal", "top needs a terminal that can move the cursor: TERM is dumb", hint=hint)
     if option:
