@@ -26,6 +26,14 @@ def check_positive(**numbers: float) -> None:
             raise ValueError(f"{name} must be a positive number, not {number!r}")
 
 
+def check_label(name: str, text: object) -> None:
+    """Raise TypeError or ValueError for an argument that cannot be the label of a metric."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a string, not {type(text).__name__}")
+    if not text.isprintable():
+        raise ValueError(f"{name} must be printable text, not {text!r}")
+
+
 def prompt_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return names as a tuple. Raises TypeError for a string, because each of its characters would become a name."""
     if isinstance(names, str):

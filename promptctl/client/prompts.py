@@ -270,8 +270,9 @@ class Prompts:
 
         Uses are counted from this call on, in this process. `client` is the value of a label with that name, which
         distinguishes several clients in a process: `REGISTRY.register(a.metrics("a") + b.metrics("b"))`. Raises
-        errors.Failed if prometheus_client is not installed.
+        TypeError or ValueError if it is not printable text, and errors.Failed if prometheus_client is not installed.
         """
+        argument_checks.check_label("client", client)
         try:
             from promptctl.client import metrics
         except ModuleNotFoundError as failure:

@@ -27,7 +27,7 @@ _LONGEST_LINE_BYTES = 8000
 
 
 class Spool:
-    """The directory and this process's files in it, with one JSON array per line.
+    """The directory and this process's files in it.
 
     Any thread may write at any time, and a signal handler that interrupts it may write as well. So each writer has a
     file of its own while it writes, and the lock is held only while the attributes below change.
@@ -159,8 +159,7 @@ class Spool:
         try:
             with open(os.dup(self._descriptors[path]), "rb") as file:
                 file.seek(0)
-                for line in file:
-                    record = spool_lines.decode(line)
+                for record in spool_lines.decode(file):
                     if record is None:
                         skipped += 1
                         continue

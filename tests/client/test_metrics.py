@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -115,6 +115,9 @@ def test_several_clients_have_a_label(make_client: Callable[..., Prompts]) -> No
         _ = both + second.metrics("first")
     with pytest.raises(ValueError, match="Duplicated timeseries"):
         samples(first.metrics(), second.metrics())
+    for name, problem in ((None, TypeError), (5, TypeError), ("\ud800", ValueError), ("a\nb", ValueError)):
+        with pytest.raises(problem, match="client must be"):
+            first.metrics(cast("Any", name))
 
 
 def test_a_child_counts_its_own_uses_and_a_missing_package_is_named(home: Path, env: dict[str, str]) -> None:

@@ -488,27 +488,35 @@ def test_removing_a_sent_file_keeps_uses_written_meanwhile(tmp_path: Path) -> No
     assert len(lines(tmp_path / "s")) == 1
 
 
-def test_only_the_line_of_a_traced_use_is_longer_than_that_of_an_older_client() -> None:
+def test_a_trace_has_a_line_of_its_own_which_an_older_client_skips() -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    for record in (use_record(), use_record(trace_id=trace_id)):
-        line = spool_lines.encode(record)
-        assert len(json.loads(line)) == len(use_line([])) + (record.trace_id is not None)
-        decoded = spool_lines.decode(line)
-        assert isinstance(decoded, UseRecord)
-        assert decoded.trace_id == record.trace_id
+    data = b"".join(spool_lines.encode(use_record(trace_id=one)) for one in (None, trace_id, None))
+    first, trace, second, third = data.splitlines()
+    # The line of a use has the fields of schema version 10, and no more.
+    assert [len(json.loads(line)) for line in (first, second, third)] == [len(use_line([]))] * 3
+    assert json.loads(trace) == ["trace", json.loads(second)[1], trace_id]
+
+    def traces(*lines: bytes) -> list[str | bool | None]:
+        return [isinstance(record, UseRecord) and record.trace_id for record in spool_lines.decode(lines)]
+
+    assert traces(first, trace, second, third) == [None, trace_id, None]
+    # A trace belongs to no use but its own, and a damaged one to none.
+    assert traces(trace, first, second) == [None, None]
+    assert traces(trace, b"{", second) == [False, None]
+    assert traces(trace[:-9], second) == traces(trace.replace(b"4bf", b"ABF"), second) == [False, None]
 
 
 def test_spooled_times_are_read_back_unchanged_and_never_in_the_future() -> None:
     record = use_record()
     line = spool_lines.encode(record)
     assert abs(json.loads(line)[3] - time.time()) < 1
-    decoded = spool_lines.decode(line)
+    [decoded] = spool_lines.decode([line])
     assert isinstance(decoded, UseRecord)
     assert abs(decoded.ended_at - record.ended_at) < 1
     assert (decoded[:2], decoded[3:]) == (record[:2], record[3:])
     future = use_line([])
     future[3] += 5000
-    decoded = spool_lines.decode(json.dumps(future).encode())
+    [decoded] = spool_lines.decode([json.dumps(future).encode()])
     assert isinstance(decoded, UseRecord)
     assert decoded.ended_at <= time.perf_counter()
 
