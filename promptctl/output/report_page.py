@@ -117,10 +117,27 @@ def _worse(report: Report, places: dict[str, int]) -> list[str]:
         parts.append("<p>Not known: no prompt had enough uses before and in the last 24 hours.</p>")
     parts.append(
         f'<p class="dim">T{_last_day(report.period)[1:]}, compared with the time before in the period:'
-        f" {compared}.{few} Failed uses, P95, cost of a use and score are tested. If nothing changes, one report in a"
-        " hundred has a finding.</p>"
+        f" {compared}.{few}{_tested(findings)}</p>"
     )
     return parts
+
+
+def _tested(findings: Findings) -> str:
+    """Return of how many prompts each number was tested, and why it was not of the others."""
+    if not findings.compared:
+        return ""
+    numbers = ", ".join(
+        f"{label if label == 'P95' else label.lower()} of {report_words.counted(findings.tested[metric], 'prompt')}"
+        for metric, (label, _, _) in _METRICS.items()
+    )
+    is_short = min(findings.tested[worsenings.COST], findings.tested[worsenings.SCORE]) < findings.compared
+    needed = (
+        f" Cost and score need {worsenings.LEAST_USES} uses that have them, and {worsenings.LEAST_DAYS} whole days"
+        " before with so many each."
+        if is_short
+        else ""
+    )
+    return f" Tested: {numbers}.{needed} If nothing changes, about one report in a hundred has a finding."
 
 
 def _finding(one: Worsening, places: dict[str, int]) -> str:

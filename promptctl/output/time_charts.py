@@ -174,13 +174,16 @@ def merged(all_marks: Sequence[Mark], width: int) -> list[Mark]:
 
     A merged mark is at the middle of its moves and counts them all.
     """
-    groups: list[list[Mark]] = []
+    # Each group is one mark already, with the places of its first and last moves, and the largest number in it.
+    groups: list[tuple[float, float, int, Mark]] = []
     for mark in sorted(all_marks, key=lambda mark: (mark.place, mark.number)):
-        groups.append([mark])
-        while len(groups) > 1 and _covers(_joined_marks(groups[-2]), _joined_marks(groups[-1]), width):
-            last = groups.pop()
-            groups[-1] += last
-    return [_joined_marks(group) for group in groups]
+        begin, end, last, joined = mark.place, mark.place, mark.last, mark
+        while groups and _covers(groups[-1][3], joined, width):
+            begin, _, left_last, left = groups.pop()
+            number, moves, last = min(left.number, joined.number), left.moves + joined.moves, max(left_last, last)
+            joined = Mark((begin + end) / 2, number, moves, last - number + 1 == moves)
+        groups.append((begin, end, last, joined))
+    return [joined for *_, joined in groups]
 
 
 def _covers(left: Mark, right: Mark, width: int) -> bool:
@@ -189,12 +192,6 @@ def _covers(left: Mark, right: Mark, width: int) -> bool:
     ]
     [(left_place, left_half), (right_place, right_half)] = labels
     return left_place + left_half + _GAP / width > right_place - right_half
-
-
-def _joined_marks(group: Sequence[Mark]) -> Mark:
-    number, last = min(mark.number for mark in group), max(mark.last for mark in group)
-    moves = sum(mark.moves for mark in group)
-    return Mark((group[0].place + group[-1].place) / 2, number, moves, last - number + 1 == moves)
 
 
 def _inside(place: float, label: str, width: int) -> float:

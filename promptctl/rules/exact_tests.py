@@ -79,16 +79,17 @@ def rise_of_rate(before_events: int, before: int, events: int, total: int) -> fl
         return 1.0
     every = before_events + events
     ways = _log_ways(before + total, every)
-    p = 0.0
-    for number in range(events, min(total, every) + 1):
-        if every - number > before:
-            continue
+    # From the peak of the distribution outwards: of a rate that fell, the numbers below it are added.
+    has_risen = events * before > before_events * total
+    numbers = range(events, min(total, every) + 1) if has_risen else range(events - 1, max(0, every - before) - 1, -1)
+    tail = 0.0
+    for number in numbers:
         term = math.exp(_log_ways(total, number) + _log_ways(before, every - number) - ways)
-        p += term
-        # The distribution has one peak. Beyond it, the rest is smaller than any digit of the sum.
-        if term < 1e-18 and number * (before + total) > total * every:
+        tail += term
+        # The rest is smaller than any digit of the sum.
+        if term < 1e-18:
             break
-    return min(1.0, p)
+    return min(1.0, tail) if has_risen else max(0.0, 1 - tail)
 
 
 def _log_ways(total: int, chosen: int) -> float:
@@ -110,6 +111,12 @@ def holm(p_values: Sequence[float], level: float) -> list[int]:
 
 
 @lru_cache(maxsize=10_000)
+def normal_quantile(probability: float) -> float:
+    """Return the quantile of the normal distribution for a probability above 1/2."""
+    return _quantile(lambda value: (1 + math.erf(value / math.sqrt(2))) / 2, probability)
+
+
+@lru_cache(maxsize=10_000)
 def student_quantile(probability: float, degrees: int) -> float:
     """Return the quantile of Student's distribution for a probability above 1/2 and whole degrees of freedom.
 
@@ -117,7 +124,7 @@ def student_quantile(probability: float, degrees: int) -> float:
     (1964), 26.7.3 and 26.7.4. With many degrees of freedom, the quantile is their expansion 26.7.5.
     """
     if degrees > _MOST_DEGREES:
-        z = _quantile(lambda value: (1 + math.erf(value / math.sqrt(2))) / 2, probability)
+        z = normal_quantile(probability)
         return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
     return _quantile(lambda value: _student(value, degrees), probability)
 

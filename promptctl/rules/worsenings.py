@@ -6,6 +6,10 @@ report share one error probability, so that a report of prompts that do not chan
 - Failed uses: R. A. Fisher's exact test of both rates.
 - P95: the same test of the uses that were slower than the P95 before, which is a test of that percentile.
 - Cost of a use, and score: the prediction interval of Student for one more day, from the averages of the days before.
+  How much single uses differ is not stored. So the interval takes all of the differences between days for those of
+  their uses, which makes it wider by the root of the ratio where the last 24 hours have fewer uses than a day. It has a
+  term of E. A. Cornish and R. A. Fisher, "Moments and Cumulants in the Specification of Distributions" (1938), because
+  the average of few uses is skewed. docs/reports.md has how often it is wrong.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 LEVEL = 0.01
 LEAST_USES = 20
 LEAST_DAYS = 5
+# The skewness of single uses that the interval allows for: that of a score that 98 % of the uses get, the others not.
+_SKEWNESS = 7.0
 ERRORS, TIME, COST, SCORE = "errors", "time", "cost", "score"
 
 
@@ -55,12 +61,25 @@ class Worsening(Record):
     uses: int
 
 
+class _Forecast(Record):
+    """A number with the averages of the days before, and how many uses each is of. The cost is its logarithm."""
+
+    worsening: Worsening
+    latest: float
+    days: Sequence[tuple[float, int]]
+    more_is_worse: bool
+
+
 class Findings(Record):
-    """What got worse, by name. `compared` is the number of prompts with enough uses, `few` that of the others."""
+    """What got worse, by name. `compared` is the number of prompts with enough uses, `few` that of the others.
+
+    `tested` has the number of prompts of which each metric was tested: those that had enough of it, and enough days.
+    """
 
     worse: Sequence[Worsening]
     compared: int
     few: int
+    tested: Mapping[str, int]
 
 
 def find(prompts: Sequence[Windows]) -> Findings:
@@ -69,15 +88,12 @@ def find(prompts: Sequence[Windows]) -> Findings:
     candidates: list[tuple[float, Worsening]] = []
     for one in enough:
         candidates += _rates(one)
-    forecasts = [worsening for one in enough for worsening in _forecasts(one)]
+    forecasts = [forecast for one in enough for forecast in _forecasts(one)]
     tests = len(candidates) + len(forecasts)
     refuted = exact_tests.holm([p for p, _ in candidates] + [1.0] * len(forecasts), LEVEL) if tests else []
     worse = [candidates[place][1] for place in refuted]
-    worse += [
-        worsening
-        for worsening, values, more_is_worse in forecasts
-        if _is_beyond(worsening, values, LEVEL / tests, more_is_worse=more_is_worse)
-    ]
+    worse += [forecast.worsening for forecast in forecasts if _is_beyond(forecast, LEVEL / tests)]
+    metrics = [one.metric for _, one in candidates] + [forecast.worsening.metric for forecast in forecasts]
     order = (ERRORS, TIME, COST, SCORE)
     few = sum(bool(one.recent.uses) for one in prompts) - len(enough)
     return Findings(
@@ -87,6 +103,7 @@ def find(prompts: Sequence[Windows]) -> Findings:
         ),
         len(enough),
         max(few, 0),
+        {metric: metrics.count(metric) for metric in order},
     )
 
 
@@ -113,30 +130,40 @@ def _rates(one: Windows) -> list[tuple[float, Worsening]]:
     return tested
 
 
-def _forecasts(one: Windows) -> list[tuple[Worsening, list[float], bool]]:
-    """Return the numbers whose days before tell what to expect, with the averages of these days."""
-    tested: list[tuple[Worsening, list[float], bool]] = []
-    costs = [day.cost_per_use for day in one.days if day.priced_uses >= LEAST_USES]
-    values = [value for value in costs if value is not None]
+def _forecasts(one: Windows) -> list[_Forecast]:
+    """Return the numbers whose days before tell what to expect."""
+    forecasts: list[_Forecast] = []
+    days = [
+        (math.log(cost), day.priced_uses)
+        for day in one.days
+        if day.priced_uses >= LEAST_USES and (cost := day.cost_per_use)
+    ]
     before, recent = one.before.cost_per_use, one.recent.cost_per_use
-    if len(values) >= LEAST_DAYS and before and recent and one.recent.priced_uses >= LEAST_USES:
-        uses = one.before.priced_uses, one.recent.priced_uses
-        tested.append((Worsening(one.name, COST, before, recent, *uses), values, True))
-    scores = [day.score for day in one.days if day.scored >= LEAST_USES]
-    values = [value for value in scores if value is not None]
-    old, new = one.before.score, one.recent.score
-    if len(values) >= LEAST_DAYS and old is not None and new is not None and one.recent.scored >= LEAST_USES:
-        tested.append((Worsening(one.name, SCORE, old, new, one.before.scored, one.recent.scored), values, False))
-    return tested
+    if len(days) >= LEAST_DAYS and before and recent and one.recent.priced_uses >= LEAST_USES:
+        worsening = Worsening(one.name, COST, before, recent, one.before.priced_uses, one.recent.priced_uses)
+        forecasts.append(_Forecast(worsening, math.log(recent), days, more_is_worse=True))
+    days = [(day.score, day.scored) for day in one.days if day.scored >= LEAST_USES and day.score is not None]
+    before, recent = one.before.score, one.recent.score
+    if len(days) >= LEAST_DAYS and before is not None and recent is not None and one.recent.scored >= LEAST_USES:
+        worsening = Worsening(one.name, SCORE, before, recent, one.before.scored, one.recent.scored)
+        forecasts.append(_Forecast(worsening, recent, days, more_is_worse=False))
+    return forecasts
 
 
-def _is_beyond(worsening: Worsening, days: Sequence[float], level: float, *, more_is_worse: bool) -> bool:
-    """Whether a number is worse than the prediction interval for one more day."""
-    count = len(days)
-    mean = math.fsum(days) / count
-    deviation = math.sqrt(math.fsum((day - mean) ** 2 for day in days) / (count - 1))
-    width = exact_tests.student_quantile(1 - level, count - 1) * deviation * math.sqrt(1 + 1 / count)
-    return worsening.after > mean + width if more_is_worse else worsening.after < mean - width
+def _is_beyond(forecast: _Forecast, level: float) -> bool:
+    """Whether a number is worse than the prediction interval for one more day with so many uses."""
+    count, now = len(forecast.days), forecast.worsening.uses
+    every = sum(uses for _, uses in forecast.days)
+    mean = math.fsum(value * uses for value, uses in forecast.days) / every
+    # The variance of one use, if days differ only because their uses do.
+    variance = math.fsum(uses * (value - mean) ** 2 for value, uses in forecast.days) / (count - 1)
+    # If days differ by themselves, that is the variance of a day with so many uses.
+    usual = (every - sum(uses * uses for _, uses in forecast.days) / every) / (count - 1)
+    skewed = _SKEWNESS / math.sqrt(now) * (exact_tests.normal_quantile(1 - level) ** 2 - 1) / 6
+    width = (exact_tests.student_quantile(1 - level, count - 1) + skewed) * math.sqrt(
+        variance * (1 / min(now, usual) + 1 / every)
+    )
+    return forecast.latest > mean + width if forecast.more_is_worse else forecast.latest < mean - width
 
 
 def _matters(worsening: Worsening) -> bool:

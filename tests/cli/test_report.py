@@ -105,6 +105,7 @@ def test_a_page_of_fixed_data(promptctl: Promptctl, sql: Connection, snapshot: C
     assert answer == {
         "file": "b.html", "bytes": (promptctl.home / "b.html").stat().st_size, "since": "2026-02-01T00:00:00Z",
         "until": "2026-02-07T00:00:00Z", "step": "day", "prompts": 1, "sections": 1, "moves": 1, "worse": [],
+        "tested": {"errors": 0, "time": 0, "cost": 0, "score": 0},
     }  # fmt: skip
     # By hour, the period has nothing before its last 24 hours.
     words = ("--since", "2026-02-06T00:00:00Z", "--until", "2026-02-07T00:00:00Z", "--json")
@@ -283,6 +284,18 @@ def test_large_pages(promptctl: Promptctl, sql: Connection, browser: browsers.Br
     page = (promptctl.home / "page.html").read_bytes()
     assert 150_000 < len(page) < 300_000
     assert promptctl("report", "--html", "-", *period).out.encode() == page
+    text = Elements(page.decode()).text
+    assert (
+        "20 prompts. Tested: failed uses of 20 prompts, P95 of 20 prompts, cost of a use of 20 prompts, score of"
+        in text
+    )
+    # Without days before, two numbers cannot be tested, and the page says so.
+    hours = promptctl("report", "--html", "-", "--since", "3d", "--until", "2026-07-01T00:00:00Z").out
+    text = Elements(hours).text
+    assert (
+        "Tested: failed uses of 20 prompts, P95 of 20 prompts, cost of a use of 0 prompts, score of 0 prompts." in text
+    )
+    assert "Cost and score need 20 uses that have them, and 5 whole days before with so many each." in text
     sql.execute("""
         set session_replication_role = replica;
         insert into promptctl.served (name, created_at)

@@ -83,6 +83,11 @@ def test_marks_merge_where_their_numbers_would_cover_each_other() -> None:
     # A clock was set, so the second of three moves lies elsewhere.
     [two, _] = time_charts.merged([Mark(0.5, 1), Mark(0.9, 2), Mark(0.501, 3)], time_charts.WIDE)
     assert (two.moves, two.is_series) == (2, False)
+    [all_three] = time_charts.merged([Mark(0.5, 1), Mark(0.502, 2), Mark(0.501, 3)], time_charts.WIDE)
+    assert (all_three.moves, all_three.is_series, all_three.last) == (3, True, 3)
+    # With a comparison of each mark to all marks of its group, these would take an hour.
+    many = [Mark(0.5 + place / 10_000_000, place + 1) for place in range(20_000)]
+    assert [(mark.number, mark.moves) for mark in time_charts.merged(many, time_charts.WIDE)] == [(1, 20_000)]
     lane = ElementTree.fromstring(time_charts.lane([Segment(0, 1, "@1", "odd")], apart, "lane"))
     assert [text.text for text in lane.iter("text") if text.attrib["class"] == "mark w"] == ["1", "2-9", "10"]
     # A thousand lines in a day are one or two lines.

@@ -160,3 +160,5 @@ def test_a_rise_of_a_rate_serves_millions_of_uses() -> None:
     assert exact_tests.rise_of_rate(100_000, 10_000_000, 1_100, 100_000) < 0.002
     assert exact_tests.rise_of_rate(10_000_000, 10_000_000, 100_000, 100_000) == 1
     assert exact_tests.rise_of_rate(0, 10_000_000, 0, 100_000) == 1
+    # Of a rate that fell, the sum has few numbers too, and not a million.
+    assert exact_tests.rise_of_rate(450_000_000, 900_000_000, 0, 100_000_000) == 1

@@ -54,6 +54,11 @@ def window(
         ({"costs": (1.0, 0.5)}, []),
         ({"scores": (0.8, 0.6)}, ["score"]),
         ({"scores": (0.8, 0.79), "spread": 0.0}, []),
+        # An average of few uses may be far from those of days with many.
+        ({"recent": (25, 0), "costs": (1.0, 1.4), "spread": 0.05}, []),
+        ({"recent": (25, 0), "costs": (1.0, 2.5), "spread": 0.05}, ["cost"]),
+        ({"recent": (25, 0), "scores": (0.8, 0.65)}, []),
+        ({"recent": (25, 0), "scores": (0.8, 0.3)}, ["score"]),
         ({"recent": (19, 19)}, []),
         (
             {"recent": (100, 30), "costs": (1.0, 1.3), "scores": (0.8, 0.6), "slower": 20},
@@ -73,7 +78,20 @@ def test_findings_are_by_name_and_count_prompts_without_enough_uses() -> None:
         window(name="d", recent=(0, 0)),
     ])  # fmt: skip
     assert ([one.name for one in findings.worse], findings.compared, findings.few) == (["a", "b"], 2, 1)
-    assert worsenings.find([]) == worsenings.Findings([], 0, 0)
+    assert worsenings.find([]) == worsenings.Findings([], 0, 0, dict.fromkeys(("errors", "time", "cost", "score"), 0))
+
+
+def test_findings_count_the_prompts_of_which_each_number_was_tested() -> None:
+    def without(one: Windows, **others: Any) -> Windows:
+        return Windows(**{**one.as_dict(), **others})
+
+    few_days = window(days=4)
+    untimed = without(window(name="untimed"), before_times={})
+    unscored = without(window(name="unscored"), recent=Numbers(uses=100, cost=1.0, priced_uses=100, p95=1.0))
+    free = window(name="free", costs=(0.0, 0.0))
+    findings = worsenings.find([few_days, untimed, unscored, free, window(name="few", recent=(5, 0))])
+    assert findings.tested == {"errors": 4, "time": 3, "cost": 2, "score": 2}
+    assert (findings.compared, findings.few) == (4, 1)
 
 
 def test_reports_of_prompts_that_do_not_change_have_no_findings() -> None:
@@ -91,3 +109,37 @@ def test_reports_of_prompts_that_do_not_change_have_no_findings() -> None:
         ]
         false_alarms += bool(worsenings.find(prompts).worse)
     assert false_alarms <= 3
+
+
+@pytest.mark.parametrize(
+    ("uses_of_days", "uses", "variation"),
+    [
+        ([1000] * 12, 25, 0.0),
+        ([1000] * 12, 25, 0.05),
+        ([1000] * 12, 1000, 0.05),
+        (([2000] * 5 + [100] * 2) * 2, 100, 0.0),
+        ([2000] * 28 + [20], 20, 0.0),
+        ([25] * 6, 25, 0.0),
+    ],
+)
+def test_days_of_prompts_that_do_not_change_have_no_findings(
+    uses_of_days: list[int], uses: int, variation: float
+) -> None:
+    """Costs and scores of single uses vary as exponential numbers do, and days may vary too."""
+    generator = random.Random(20)
+
+    def day(number: int) -> Numbers:
+        # The sum of `number` exponential numbers has this distribution.
+        cost, lost = (generator.gammavariate(number, 1 + generator.gauss(0, variation)) for _ in range(2))
+        return Numbers(uses=number, cost=cost, priced_uses=number, score=1 - 0.2 * lost / number, scored=number)
+
+    false_alarms = 0
+    for _ in range(500):
+        days = [day(number) for number in uses_of_days]
+        every = sum(uses_of_days)
+        score = sum((one.score or 0) * one.scored for one in days) / every
+        whole = Numbers(
+            uses=every, cost=sum(one.cost or 0 for one in days), priced_uses=every, score=score, scored=every
+        )
+        false_alarms += bool(worsenings.find([Windows("support", whole, {}, day(uses), {}, days)]).worse)
+    assert false_alarms <= 5
