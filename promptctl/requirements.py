@@ -48,6 +48,10 @@ def install_step(package: str) -> str:
     return step if _installer() is None else f"run: {step}"
 
 
+# What a command says before `install_extra("chat")` where it cannot calculate costs.
+NO_PRICES = 'costs need the extra "chat" of promptctl, which is not installed'
+
+
 def install_extra(extra: str) -> str:
     """Return what `install_command` returns for the missing packages of an extra, for example `chat`."""
     import importlib.util

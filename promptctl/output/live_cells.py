@@ -38,8 +38,9 @@ class View(Record):
     """What is drawn. `age_seconds` is the age of the data; `now` is the time of this machine in seconds since 1970.
 
     `lines` are the listed prompts in their order, `total` is the number of all. `lost_at` is None while the database
-    answers. `opened` is the name of the prompt that is shown alone, `offset` the number of its lines that are scrolled
-    away, and `detail` its data as soon as they were read.
+    answers, else `problem` says why it is lost, and `hint` is a command that helps, or "". `opened` is the name of the
+    prompt that is shown alone, `offset` the number of its lines that are scrolled away, and `detail` its data as soon
+    as they were read.
     """
 
     label: str
@@ -49,6 +50,7 @@ class View(Record):
     is_loaded: bool
     lost_at: float | None
     problem: str
+    hint: str
     cost_state: str
     lines: Sequence[PromptLine]
     total: int

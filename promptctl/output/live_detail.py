@@ -8,12 +8,17 @@ from promptctl.output import live_cells, live_table, stream, top_view
 from promptctl.output.live_table import LiveColumn
 from promptctl.output.stats_view import sparkline
 from promptctl.output.table_columns import NOTHING
+from promptctl.output.text_width import columns_of
+from promptctl.rules import use_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptctl.output.live_cells import Detail, View
     from promptctl.output.live_table import Line
+
+# The width of the labels of the sparklines, and that of a sum with its gap.
+_MARGIN, _COLUMNS_OF_A_SUM = 8, 8
 
 
 def lines(view: View, width: int) -> list[Line]:
@@ -31,8 +36,9 @@ def lines(view: View, width: int) -> list[Line]:
         state += f"; split: {split}"
     result: list[Line] = [(), live_table.fit([(detail.name, "bold"), (f"  {state}", "")], width), ()]
     result += [
-        _course("uses    ", detail.uses_course, detail.total.uses, "", width),
-        _course("errors  ", detail.errors_course, detail.total.errors, "error", width),
+        _course("uses", detail.uses_course, detail.total.uses, "", view, width),
+        _course("errors", detail.errors_course, detail.total.errors, "error", view, width),
+        _axis(len(detail.uses_course), view, width),
     ]
     outcomes = sorted(detail.total.outcomes.items(), key=lambda item: (-item[1], item[0]))
     result += [
@@ -94,8 +100,28 @@ def _plain_table(columns: Sequence[LiveColumn], rows: Sequence[Sequence[str]], w
     ]
 
 
-def _course(label: str, values: Sequence[int], total: int, style: str, width: int) -> Line:
-    """Return a sparkline of the slots of the window and its sum. A narrow screen has the newest slots."""
-    end = f"  {total}"
-    newest = values[-max(width - len(label) - len(end), 1) :]
-    return live_table.fit([(label, "dim"), (sparkline(newest, max(newest, default=0)), style), (end, "")], width)
+def _course(label: str, values: Sequence[int], total: int, style: str, view: View, width: int) -> Line:
+    """Return a sparkline of the slots of the window, its sum, and the value of its highest sign."""
+    newest = values[-_signs(len(values), width) :]
+    largest = max(newest, default=0)
+    scale = f", at most {largest} in {view.minutes * 60 // use_window.SLOTS} s" if largest else ""
+    pieces = [(f"{label:{_MARGIN}}", "dim"), (sparkline(newest, largest), style), (f"  {total}", "")]
+    if sum(columns_of(text) for text, _ in pieces) + len(scale) <= width:
+        pieces.append((scale, "dim"))
+    return live_table.fit(pieces, width)
+
+
+def _axis(count: int, view: View, width: int) -> Line:
+    """Return the ends of the time below the sparklines."""
+    signs = _signs(count, width)
+    seconds = signs * view.minutes * 60 // use_window.SLOTS
+    begin, end = f"{seconds // 60} min ago" if seconds % 60 == 0 else f"{seconds} s ago", "now"
+    if len(begin) + len(end) >= signs:
+        begin = ""
+    axis = f"{begin}{end:>{max(signs - len(begin), 0)}}"
+    return live_table.fit([(" " * _MARGIN + axis, "dim")], width)
+
+
+def _signs(count: int, width: int) -> int:
+    """Return how many of `count` slots are drawn. A narrow screen has the newest ones, and room for their sum."""
+    return max(min(count, width - _MARGIN - _COLUMNS_OF_A_SUM), 1)

@@ -57,6 +57,7 @@ def layout(columns: Sequence[LiveColumn], cells: Sequence[Sequence[str]], width:
         while True:
             left = width - least - sum(shortened[place] + len(_GAP) for place in places[1:])
             if left >= 0:
+                places, left = _with_room(columns, shortened, places, left)
                 return _widened(places, widths, shortened, least, left)
             droppable = [place for place in places if 0 < columns[place].drop <= most]
             # A name is cut to the shortest before the last two columns go.
@@ -64,6 +65,18 @@ def layout(columns: Sequence[LiveColumn], cells: Sequence[Sequence[str]], width:
                 break
             places.remove(min(droppable, key=lambda place: columns[place].drop))
     return [(0, min(widths[0], width))]
+
+
+def _with_room(
+    columns: Sequence[LiveColumn], shortened: Sequence[int], places: Sequence[int], left: int
+) -> tuple[list[int], int]:
+    """Return the places with those of narrower columns that were left out before a wide one, and what is still left."""
+    chosen = set(places)
+    for place in sorted(set(range(len(columns))) - chosen, key=lambda place: -columns[place].drop):
+        if (needed := shortened[place] + len(_GAP)) <= left:
+            chosen.add(place)
+            left -= needed
+    return sorted(chosen), left
 
 
 def _widened(

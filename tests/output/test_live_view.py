@@ -52,7 +52,8 @@ LINES = [
 def view(**fields: Any) -> live_cells.View:
     known: dict[str, Any] = {
         "label": "llm_app at db.prod", "minutes": 5, "now": NOW, "age_seconds": 1.0, "is_loaded": True,
-        "lost_at": None, "problem": "", "cost_state": "known", "lines": LINES, "total": 3, "selected": 0, "first": 0,
+        "lost_at": None, "problem": "", "hint": "", "cost_state": "known", "lines": LINES, "total": 3, "selected": 0,
+        "first": 0,
         "sort": "uses", "is_reversed": False, "pattern": "", "is_typing": False, "shows_help": False, "opened": None,
         "offset": 0, "detail": None,
     }  # fmt: skip
@@ -80,17 +81,31 @@ def detail() -> live_cells.Detail:
 
 def test_every_screen_matches_its_snapshot(snapshot: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    lost = {"lost_at": NOW - 70, "age_seconds": 72.0, "problem": "the connection to llm_app was lost"}
+    lost = {
+        "lost_at": NOW - 70,
+        "age_seconds": 72.0,
+        "problem": "the connection to llm_app was lost",
+        "hint": "promptctl db status",
+    }
+    stopped = lost | {
+        "problem": f"the server in '/{'x' * 50}' was stopped; only a command starts it",
+        "hint": "promptctl db start",
+    }
     views = {
         "80 columns": (view(), 80), "160 columns": (view(), 160), "50 columns": (view(selected=1), 50),
-        "20 columns": (view(), 20), "prices are loading": (view(cost_state="loading"), 80),
+        "40 columns": (view(), 40), "20 columns": (view(), 20), "prices are loading": (view(cost_state="loading"), 80),
         "lost": (view(**lost), 80), "lost, 20 columns": (view(**lost), 20),
         "lost before it was loaded": (view(**lost, is_loaded=False, lines=[], total=0), 80),
+        "lost, a long reason": (view(**stopped), 80),
         "old data": (view(age_seconds=12.0), 80), "not loaded": (view(is_loaded=False, lines=[], total=0), 80),
         "no prompt": (view(lines=[], total=0), 80),
         "a filter": (view(lines=LINES[:1], pattern="tri"), 80),
+        "another order": (view(sort="cost", is_reversed=True), 20), "the last move": (view(sort="moved"), 80),
+        "no prices": (view(cost_state="missing"), 50),
         "a filter is typed": (view(lines=[], pattern="zzz", is_typing=True), 80),
-        "help": (view(shows_help=True), 80), "one prompt": (view(opened="support/triage", detail=detail()), 80),
+        "help": (view(shows_help=True), 80), "help, 40 columns": (view(shows_help=True), 40),
+        "one prompt": (view(opened="support/triage", detail=detail()), 80),
+        "one prompt, 40 columns": (view(opened="support/triage", detail=detail()), 40),
         "one prompt, 30 columns": (view(opened="support/triage", detail=detail()), 30),
         "one prompt, scrolled": (view(opened="support/triage", detail=detail(), offset=16), 80),
         "one prompt that is not read": (view(opened="support/triage", **lost), 80),
@@ -101,9 +116,27 @@ def test_every_screen_matches_its_snapshot(snapshot: Callable[..., None], monkey
 
 
 def test_no_line_is_wider_or_taller_than_the_terminal() -> None:
-    for made in (view(), view(shows_help=True), view(opened="support/triage", detail=detail()), view(pattern="x" * 99)):
+    lost = view(lost_at=NOW, problem="why " * 40, hint="promptctl db start", cost_state="missing")
+    for made in (
+        view(),
+        lost,
+        view(shows_help=True),
+        view(opened="support/triage", detail=detail()),
+        view(pattern="x" * 99),
+    ):
         for width in range(1, 130):
             lines = live_view.screen(made, width, 9)
             assert len(lines) == 9
             assert max(columns_of("".join(piece for piece, _ in line) or " ") for line in lines) <= width
-    assert [len(live_view.screen(view(), 80, height)) for height in range(5)] == [0, 1, 2, 3, 4]
+    assert [len(live_view.screen(lost, 80, height)) for height in range(5)] == [0, 1, 2, 3, 4]
+    # The table has as many rows as the loop of the screen counts, so that the selected one is among them.
+    many = view(lines=LINES * 20, first=10, lost_at=NOW, problem="why " * 40, hint="promptctl db start")
+    for height in range(9, 30):
+        shown = text(live_view.screen(many, 40, height))
+        assert shown.count("  67\n") + shown.count("  0\n") == live_view.rows(many, 40, height)
+
+
+def test_the_screen_says_why_it_has_no_prices() -> None:
+    for width in (40, 80):
+        shown = " ".join(text(live_view.screen(view(cost_state="missing", shows_help=True), width, 24)).split())
+        assert 'costs need the extra "chat" of promptctl, which is not installed: ' in shown

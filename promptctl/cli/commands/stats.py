@@ -89,8 +89,7 @@ def stats(
     if run.form != "quiet" and not has_prices and _needs_prices(measured):
         from promptctl import requirements
 
-        install = requirements.install_extra("chat")
-        messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
+        messages.note(f"{requirements.NO_PRICES}: {requirements.install_extra('chat')}")
     if run.form == "plain":
         _note_routes_and_holds(measured)
     for verdict in verdicts:

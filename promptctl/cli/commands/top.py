@@ -126,9 +126,7 @@ def _prices(run: Run) -> Prices:
     if not prices.are_installed():
         from promptctl import requirements
 
-        run.note(
-            f'costs need the extra "chat" of promptctl, which is not installed: {requirements.install_extra("chat")}'
-        )
+        run.note(f"{requirements.NO_PRICES}: {requirements.install_extra('chat')}")
         return _no_price
     import time
 

@@ -57,7 +57,8 @@ class Reading(Record):
     """What was read last. It is replaced as a whole.
 
     `read_at` is `time.monotonic()` of the last answer of the database. `lost_at` is None while the database answers,
-    else when it was lost (`time.time()`), and `problem` says why. `cost_state` is `known`, `loading` or `missing`,
+    else when it was lost (`time.time()`), and `problem` says why. `hint` is a command that helps, or "".
+    `cost_state` is `known`, `loading` or `missing`,
     if no prices are installed.
     """
 
@@ -67,6 +68,7 @@ class Reading(Record):
     read_at: float
     lost_at: float | None
     problem: str
+    hint: str
     cost_state: str
 
 
@@ -78,7 +80,7 @@ class Reader:
     ) -> None:
         self._target, self._names, self._minutes = target, names, minutes
         self._on_change = on_change
-        self.reading = Reading(label, [], None, time.monotonic(), None, "", "loading")
+        self.reading = Reading(label, [], None, time.monotonic(), None, "", "", "loading")
         # A bug in the thread, for the main thread to raise.
         self.bug: Exception | None = None
         self.is_loaded = False
@@ -170,7 +172,7 @@ class Reader:
             return
         lines = rules.lines(followed.prompts, followed.by_prompt, self._price, followed.seconds)
         detail = followed.detail(self._price)
-        self.reading = Reading(label, lines, detail, now, None, "", self._cost_state)
+        self.reading = Reading(label, lines, detail, now, None, "", "", self._cost_state)
         self.is_loaded = True
         self._on_change()
 
@@ -190,7 +192,7 @@ class Reader:
         problem = failure.message.partition(";")[0] if failure.code == "connection_lost" else failure.message
         before = self.reading
         lost_at = time.time() if before.lost_at is None else before.lost_at
-        self.reading = _changed(before, lost_at=lost_at, problem=problem)
+        self.reading = _changed(before, lost_at=lost_at, problem=problem, hint=failure.hint or "")
         self._on_change()
 
     def _sleep(self, seconds: float) -> None:

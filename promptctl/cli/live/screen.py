@@ -54,23 +54,24 @@ class _Screen:
     def draw(self) -> None:
         """Draw the screen if it would differ."""
         columns, height = self._display.size()
-        self._page = max(height - live_view.CHROME_LINES, 1)
         self._order()
         state, reading = self.state, self._reader.reading
         selected = state.place(self._names)
-        first = state.scroll(len(self._names), selected, self._page)
         fields: dict[str, Any] = {
             "label": reading.label, "minutes": self._minutes, "now": time.time(),
             "age_seconds": time.monotonic() - reading.read_at, "is_loaded": self._reader.is_loaded,
-            "lost_at": reading.lost_at, "problem": reading.problem, "cost_state": reading.cost_state,
-            "lines": self._lines, "total": len(reading.lines), "selected": selected, "first": first, "sort": state.sort,
+            "lost_at": reading.lost_at, "problem": reading.problem, "hint": reading.hint,
+            "cost_state": reading.cost_state,
+            "lines": self._lines, "total": len(reading.lines), "selected": selected, "sort": state.sort,
             "is_reversed": state.is_reversed, "pattern": state.pattern, "is_typing": state.is_typing,
             "shows_help": state.shows_help, "opened": state.opened,
             "detail": None if reading.detail is None else live_cells.Detail(*reading.detail),
         }  # fmt: skip
-        most = live_view.most_offset(live_cells.View(**fields, offset=0), columns, height)
-        state.offset = min(state.offset, most)
-        view = live_cells.View(**fields, offset=state.offset)
+        unscrolled = live_cells.View(**fields, first=0, offset=0)
+        self._page = live_view.rows(unscrolled, columns, height)
+        first = state.scroll(len(self._names), selected, self._page)
+        state.offset = min(state.offset, live_view.most_offset(unscrolled, columns, height))
+        view = live_cells.View(**fields, first=first, offset=state.offset)
         self._display.draw(live_view.screen(view, columns, height), (columns, height))
 
     def press(self, key: str) -> None:
