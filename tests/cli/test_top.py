@@ -83,7 +83,7 @@ def test_the_screen_follows_moves_and_uses_through_an_outage_and_leaves_the_term
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and application_name = 'promptctl client'"
         )
-        terminal.wait_for(re.compile(r"lost since \d\d:\d\d:\d\d, data \d+s old.*hint:  promptctl db status", re.DOTALL))
+        terminal.wait_for(re.compile(r"lost since \d\d:\d\d:\d\d, data \d+s old[^$]*hint:  promptctl db status"))
         terminal.type("?")
         terminal.wait_for("any key: back")
         terminal.type("?")
