@@ -25,11 +25,12 @@ if TYPE_CHECKING:
             ...
 
 
-# Limits of the label values, because each combination is a time series of the monitoring system. The versions of a
-# prompt that were used last are kept; of prompts and models, those that came first.
+# Limits of the label values, because each combination is a time series of the monitoring system. Those that came first
+# are kept. A version that was not used for a day gives its place to a new one, in processes that outlive many releases.
 MOST_PROMPTS, MOST_VERSIONS, MOST_MODELS = 1000, 10, 20
-# A blank distinguishes the first from the name of a prompt. The second is also used by totals.
-OTHER_PROMPTS, OTHER_MODELS = "other prompts", "other models"
+_IDLE_SECONDS = 86_400
+# A blank distinguishes the first from the name of a prompt. The last is also used by totals.
+OTHER_PROMPTS, OTHER_VERSIONS, OTHER_MODELS = "other prompts", "other versions", "other models"
 _NO_MODEL = ""
 
 
@@ -52,7 +53,7 @@ class ModelCounts:
     """Tokens and cost of the uses of one version with one model.
 
     A number of tokens is None until a use reports it. `cost_usd` is None until a use has a price. `unpriced` counts the
-    uses with tokens that have none. `unpriced` and `cost_usd` are those of the last call of `UseCounts.price`.
+    uses with tokens that have none. `unpriced` and `cost_usd` are those of the last call of `settle`.
     """
 
     __slots__ = ("cache_read", "cache_write", "cost_usd", "input", "output", "pending", "unpriced")
@@ -140,7 +141,7 @@ class UseCounts:
     def __init__(self) -> None:
         # Reentrant, because a signal handler may send uses while the interrupted code holds it.
         self.lock = threading.RLock()
-        self.prompts: dict[str, dict[int, VersionCounts]] = {}
+        self.prompts: dict[str, dict[int | str, VersionCounts]] = {}
         self.fallbacks: dict[str, int] = {}
 
     def add(self, record: UseRecord | FallbackRecord) -> None:
@@ -155,9 +156,7 @@ class UseCounts:
                 versions = self.prompts.setdefault(_bounded(record.name, self.prompts), {})
             counts = versions.get(record.version)
             if counts is None:
-                if len(versions) >= MOST_VERSIONS:
-                    del versions[min(versions, key=lambda version: versions[version].last_ended_at)]
-                counts = versions[record.version] = VersionCounts()
+                counts = versions.setdefault(_place(record, versions), VersionCounts())
             counts.add(record)
 
     def settle(self, price: Price | None) -> None:
@@ -178,6 +177,22 @@ class UseCounts:
         )
 
 
-def _bounded(name: str, counts: dict[str, int] | dict[str, dict[int, VersionCounts]]) -> str:
+def _bounded(name: str, counts: dict[str, int] | dict[str, dict[int | str, VersionCounts]]) -> str:
     """Return the name under which a prompt is counted: its own, or OTHER_PROMPTS for a new one beyond the limit."""
     return name if name in counts or len(counts) < MOST_PROMPTS else OTHER_PROMPTS
+
+
+def _place(use: UseRecord, versions: dict[int | str, VersionCounts]) -> int | str:
+    """Return the version as which a use of a new version is counted: its own, or OTHER_VERSIONS beyond the limit.
+
+    An idle version is removed for it, with its counts: a rate of all versions does not change by that. If its counts
+    were added to others, they would look like new uses.
+    """
+    own = [version for version in versions if version != OTHER_VERSIONS]
+    if len(own) < MOST_VERSIONS:
+        return use.version
+    oldest = min(own, key=lambda version: versions[version].last_ended_at)
+    if versions[oldest].last_ended_at > use.ended_at - _IDLE_SECONDS:
+        return OTHER_VERSIONS
+    del versions[oldest]
+    return use.version

@@ -169,10 +169,19 @@ def test_the_numbers_of_prompts_versions_and_models_are_bounded() -> None:
         counts.add(FallbackRecord("id", f"typed{number}", 0.0, None, None, None, 1.0, "ok"))
     assert len(counts.prompts) == len(counts.fallbacks) == use_counts.MOST_PROMPTS + 1
     assert counts.prompts[use_counts.OTHER_PROMPTS][1].succeeded == counts.fallbacks[use_counts.OTHER_PROMPTS] == 50
-    for version in (*range(1, 100), 1, 100):
-        counts.add(record("prompt0", version))
-    # The versions that were used last.
-    assert sorted(counts.prompts["prompt0"]) == [1, *range(92, 101)]
+    for version in range(1, 13):
+        for _ in range(100):
+            counts.add(record("prompt0", version))
+    # No use is lost, also not of versions beyond the limit: version 1 has one use from above.
+    versions = counts.prompts["prompt0"]
+    assert [*versions] == [*range(1, 11), use_counts.OTHER_VERSIONS]
+    assert [one.succeeded for one in versions.values()] == [101, *[100] * 9, 200]
+    # One that was not used for a day gives its place to a new one.
+    versions[2].last_ended_at -= 90_000
+    counts.add(record("prompt0", 13))
+    counts.add(record("prompt0", 2))
+    assert [*versions] == [1, *range(3, 11), use_counts.OTHER_VERSIONS, 13]
+    assert (versions[13].succeeded, versions[use_counts.OTHER_VERSIONS].succeeded) == (1, 201)
     for number in range(use_counts.MOST_MODELS + 5):
         counts.add(record("prompt1", model=f"m{number}", tokens=1))
     models = counts.prompts["prompt1"][1].models
