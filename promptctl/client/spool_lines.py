@@ -81,7 +81,8 @@ def decode(lines: Iterable[bytes]) -> Iterator[QueuedRecord | None]:
             trace = record
             continue
         if isinstance(record, UseRecord) and trace is not None and trace.use_id == record.id:
-            record = UseRecord(*[*record[:-1], trace.trace_id])
+            values: list[Any] = [*record[:-1], trace.trace_id]
+            record = UseRecord(*values)
         trace = None
         yield record
 

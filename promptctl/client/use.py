@@ -28,13 +28,6 @@ def _renew_ids() -> UseIds:
     return ids
 
 
-def _use_ids() -> UseIds:
-    try:
-        return _process_local.ids
-    except AttributeError:
-        return _renew_ids()
-
-
 processes.renew_in_child(_renew_ids)
 
 
@@ -74,7 +67,11 @@ class Use:
         if use_id is None:
             # Usually the recorder's thread makes the id. If two threads do so at the same time, `setdefault` keeps the
             # first id. A lock could be held by the code that a signal handler interrupts.
-            use_id = self.__dict__.setdefault("_id", _use_ids().new(self.began))
+            try:
+                ids = _process_local.ids
+            except AttributeError:
+                ids = _renew_ids()
+            use_id = self.__dict__.setdefault("_id", ids.new(self.began))
         return use_id
 
     def record(

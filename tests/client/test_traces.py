@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import importlib
 import logging
 import re
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import pytest
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -256,11 +257,17 @@ def test_a_use_has_the_trace_of_the_span_around_it_or_of_the_first_call_or_none(
     with greeter.use() as use, trace.use_span(trace.INVALID_SPAN):
         pass
     ids.append(use.id)
+    # An instrumentation that is disabled makes an invalid span the current one.
+    with trace.use_span(trace.INVALID_SPAN), greeter.use() as use:
+        tracing.call("after an invalid span")
+    ids.append(use.id)
     with prompts.get("nobody", default="Be kind.").use():
         tracing.call("default")
     assert prompts.flush()
     stored = dict(uses(sql, f"id::text, {TRACES}"))
-    assert [stored[use_id] for use_id in ids] == [tracing.trace_id("request"), tracing.trace_id("first"), None]
+    assert [stored[use_id] for use_id in ids] == [
+        tracing.trace_id("request"), tracing.trace_id("first"), None, tracing.trace_id("after an invalid span"),
+    ]  # fmt: skip
     attributes = dict(tracing.span("default").attributes or {})
     assert (attributes[NAME], attributes["promptctl.is_default"]) == ("nobody", True)
     assert not {VERSION, "promptctl.epoch"} & attributes.keys()
@@ -282,7 +289,27 @@ def test_two_processors_stamp_alike_and_after_the_last_one_uses_are_as_without_a
     with prompts.get("greeter").use() as use:
         assert type(use) is Use
         tracing.call("also none")
+    # So it is after one that was dropped.
+    dropped = PromptAttributes()
+    assert issubclass(prompt_module.use_class, Use)
+    assert prompt_module.use_class is not Use
+    del dropped
+    gc.collect()
+    assert prompt_module.use_class is Use
     assert tracing.stamps == {"both": "greeter@1", "by the other": "greeter@1", "none": None, "also none": None}
+
+
+def test_a_span_with_limits_is_stamped_within_them(prompts: Prompts) -> None:
+    processor = PromptAttributes()
+    for limits in (SpanLimits(max_span_attributes=3), SpanLimits(max_span_attribute_length=5)):
+        provider = TracerProvider(span_limits=limits)
+        provider.add_span_processor(processor)
+        with prompts.get("greeter").use() as use:
+            span: Any = provider.get_tracer(SDK).start_span("call")
+        found = dict(span.attributes)
+        assert found[USE_ID] == use.id[: limits.max_span_attribute_length]
+        assert len(found) <= (limits.max_span_attributes or 0)
+    processor.shutdown()
 
 
 FORK = """
