@@ -42,6 +42,8 @@ def open_in_browser(path: str) -> None:
         reason = "there is no display"
     elif webbrowser.open(Path(path).resolve().as_uri()):
         return
+    elif named := os.environ.get("BROWSER"):
+        reason = f"{references.quoted(named)} of the variable BROWSER failed"
     else:
         reason = "none is installed"
     raise errors.Failed(

@@ -426,7 +426,7 @@ REPORT_SINCE = option(
     "since",
     "--since",
     "TIME",
-    "Begin of the report: an age such as 7d, a local date, or RFC 3339. Default: 30d before the end.",
+    "Begin of the report: an age such as 7d, which counts back from --until, a local date, or RFC 3339. Default: 30d.",
 )
 UNTIL = option("until", "--until", "TIME", "End of the report, for a period in the past. Default: now.")
 OPEN = flag("open", "--open", "Open FILE in the browser.")

@@ -7,7 +7,9 @@ import _thread
 from promptctl.claude import prices
 from promptctl.output.report_page import Report
 from promptctl.output.report_section import PromptReport
+from promptctl.records import Record
 from promptctl.rules import report_numbers, report_periods
+from promptctl.rules.report_numbers import ReportNumbers
 from promptctl.store import prompt_states, report_states, report_usage
 from promptctl.store.report_usage import CellUsage, Selection
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from promptctl.output.comparison_view import Comparison
     from promptctl.output.test_words import Tested
     from promptctl.postgres.database import Database
-    from promptctl.rules.report_numbers import ReportNumbers
     from promptctl.rules.report_periods import ReportPeriod
     from promptctl.rules.usage_series import TokenPrice
     from promptctl.store.report_states import OlderMoves, ReportMove, ReportStates
@@ -36,13 +37,13 @@ def read(database: Database, names: Sequence[str], since: str, until: str | None
     period = report_periods.choose(clock.now, since, until)
     # Loading the prices takes as long as the server takes for the sums.
     _thread.start_new_thread(prices.are_installed, ())
-    states, usage, hours, fallbacks = _read_rows(database, chosen, period, clock.rolled_below)
+    states, usage, compared, fallbacks = _read_rows(database, chosen, period, clock.rolled_below)
     if chosen is not None:
         existing = {state.name for state in states.states}
         for name in names:
             if name not in existing:
                 prompt_states.require_prompt(database, name)
-    numbers, unpriced = _numbers(period, usage, hours)
+    numbers, unpriced = _numbers(period, usage, compared)
     fallback_counts = dict(fallbacks)
     moves, older = _by_name(states)
     sections = list(chosen or _busiest(states, numbers, moves))
@@ -56,6 +57,7 @@ def read(database: Database, names: Sequence[str], since: str, until: str | None
             older.get(state.name, []),
             fallbacks=fallback_counts.get(state.name, 0),
             rollout=extras.rollout(state.name),
+            ended_rollout=extras.ended_rollout(state.name),
             comparison=extras.comparison(state.name),
             test=extras.test(state.name),
         )
@@ -71,16 +73,31 @@ def read(database: Database, names: Sequence[str], since: str, until: str | None
         states.recent_moves,
         numbers.findings,
         unpriced,
+        not unpriced or prices.are_installed(),
         chosen is None,
     )
 
 
+class _Compared(Record):
+    """The uses around the last 24 hours: by day of `report_periods.for_comparison`, None if that is the period itself.
+
+    `hours` are those of `report_numbers.recent_cells`.
+    """
+
+    days: CellUsage | None
+    hours: CellUsage
+
+
 def _read_rows(
     database: Database, names: Sequence[str] | None, period: ReportPeriod, rolled_below: int
-) -> tuple[ReportStates, CellUsage, CellUsage, list[tuple[str, int]]]:
-    """Return states, cells, the cells of hours around the last 24 hours, and calls with fallbacks, of one snapshot."""
+) -> tuple[ReportStates, CellUsage, _Compared, list[tuple[str, int]]]:
+    """Return states, cells, those around the last 24 hours, and calls with fallbacks, of one snapshot."""
     selection = Selection(names, period.begin, period.end, period.cell)
-    recent = report_numbers.recent_cells(period)
+    compared = report_periods.for_comparison(period)
+    recent = report_numbers.recent_cells(compared)
+    around = [] if recent is None else [Selection(names, *recent, report_periods.HOUR)]
+    if compared != period:
+        around.append(Selection(names, compared.begin, compared.end, compared.cell))
     while True:
         statements: list[Statement] = [
             report_usage.clock(),
@@ -88,8 +105,8 @@ def _read_rows(
             report_usage.fallbacks(selection),
             *report_usage.statements(selection, rolled_below),
         ]
-        if recent is not None:
-            statements += report_usage.statements(Selection(names, *recent, report_periods.HOUR), rolled_below)
+        for one in around:
+            statements += report_usage.statements(one, rolled_below)
         answers = database.run_all(*report_usage.BEGIN, *statements, report_usage.COMMIT)[len(report_usage.BEGIN) :]
         # After a roll-up, the watermark is another one, and the sums are of neither.
         [(_, watermark)] = answers[0]
@@ -97,15 +114,24 @@ def _read_rows(
             break
         rolled_below = watermark
     hours = report_usage.parse(*answers[8:10]) if recent is not None else CellUsage([], [])
+    days = report_usage.parse(*answers[10:12]) if compared != period else None
     fallbacks = [(name, calls) for name, calls in answers[5]]
-    return report_states.parse(*answers[1:5]), report_usage.parse(*answers[6:8]), hours, fallbacks
+    return report_states.parse(*answers[1:5]), report_usage.parse(*answers[6:8]), _Compared(days, hours), fallbacks
 
 
-def _numbers(period: ReportPeriod, usage: CellUsage, hours: CellUsage) -> tuple[ReportNumbers, list[str]]:
+def _numbers(period: ReportPeriod, usage: CellUsage, compared: _Compared) -> tuple[ReportNumbers, list[str]]:
     """Return the numbers of a report, and the models without a price."""
-    models = {cell.model for cell in usage.sums if cell.with_tokens and cell.model is not None}
+    around = report_periods.for_comparison(period)
+    days = compared.days or usage
+    models = {cell.model for cell in (*usage.sums, *days.sums) if cell.with_tokens and cell.model is not None}
     price, unpriced = _price(period, models)
-    numbers = report_numbers.numbers(period, usage.sums, usage.histograms, (hours.sums, hours.histograms), price)
+    hours = compared.hours.sums, compared.hours.histograms
+    numbers = report_numbers.numbers(period, usage.sums, usage.histograms, hours, price)
+    if compared.days is not None:
+        # Models that only the time before the period used are of no interest.
+        other_price, _ = _price(around, models)
+        findings = report_numbers.numbers(around, days.sums, days.histograms, hours, other_price).findings
+        numbers = ReportNumbers(numbers.series, findings)
     return numbers, sorted(unpriced)
 
 
@@ -165,7 +191,10 @@ class _Extras:
         self._rollouts: dict[str, Rollout] = (
             {rollout.name: rollout for rollout in rollouts.read_open(database)} if period.is_running else {}
         )
-        runs = test_runs.read_last_runs(database, names, report_periods.timestamp(period.end)) if names else []
+        begin, end = report_periods.timestamp(period.begin), report_periods.timestamp(period.end)
+        ended = rollouts.read_ended(database, names, begin, end) if names else []
+        self._ended = {rollout.name: rollout for rollout in ended}
+        runs = test_runs.read_last_runs(database, names, end) if names else []
         self._runs = {run.name: run for run in runs}
         self._names = set(names)
 
@@ -177,6 +206,10 @@ class _Extras:
         from promptctl.store import rollouts
 
         return rollout, rollouts.explain(self._database, name)
+
+    def ended_rollout(self, name: str) -> Rollout | None:
+        """Return the last rollout of a prompt that ended in the period; None without one, and while one is open."""
+        return None if name in self._rollouts else self._ended.get(name)
 
     def comparison(self, name: str) -> Comparison | None:
         """Return the comparison of the split of a prompt that is not a rollout; None without one."""

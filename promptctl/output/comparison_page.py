@@ -34,8 +34,8 @@ def text(comparison: Comparison, histograms: Sequence[Histogram], course: Course
         parts.append(f"<h2>Version {period.b} beside version {period.a}</h2>")
         parts.append(table(comparison, judgments))
         parts.append(
-            '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey'
-            " band is the margin: a difference within it does not matter.</p>"
+            '<p class="dim">The dot is the estimated difference. The bar is its interval, in which the true difference'
+            " very probably lies. The grey band is the margin: a difference within it does not matter.</p>"
         )
         parts += [f'<p class="dim">{_escaped(remark)}</p>' for remark in view.remarks(comparison)]
     if len(comparison.shares) > 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 
-from promptctl.output import html_page, report_words, time_charts
-from promptctl.output.time_charts import Line, Mark, Segment
+from promptctl.output import html_page, lane_chart, report_words, time_charts
+from promptctl.output.lane_chart import Segment
+from promptctl.output.time_charts import Line, Mark
 from promptctl.rules import report_periods, shares
 
 TYPE_CHECKING = False
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from promptctl.rules.report_periods import ReportPeriod
     from promptctl.rules.usage_series import Numbers, PromptSeries
-    from promptctl.store.report_states import OlderMoves, ReportMove
+    from promptctl.store.report_states import OlderMoves, ReportMove, Served
 
     # The label of a curve, its style, and its value in a step.
     Curve = tuple[str, str, Callable[[Numbers], float | None]]
@@ -40,7 +41,7 @@ _PANELS: Sequence[Panel] = (
     (_COST, [("", "solid", lambda step: step.cost_per_use)], report_words.money, ""),
     ("Score", [("", "solid", lambda step: step.score)], report_words.score, ""),
 )
-# A part of the lane that is narrower than this part of its width joins its neighbors.
+# What was served for less than this part of the width of the lane is a part of many moves.
 _NARROWEST = 0.004
 _MOST_DESCRIBED = 8
 
@@ -50,16 +51,16 @@ def text(
     series: PromptSeries | None,
     moves: Sequence[ReportMove],
     older: Sequence[OlderMoves],
-    active: int | None,
+    before: Served,
 ) -> str:
     """Return the chart of a prompt as HTML.
 
-    `moves` are in the order of the history, and `older` counts those that are not among them. `active` is the active
-    version of a period without moves.
+    `moves` are in the order of the history, and `older` counts those that are not among them. `before` is what was
+    served when the period began.
     """
     all_marks = marks(period, moves, older)
-    segments = _segments(period, moves, active)
-    parts = [time_charts.lane(segments, all_marks, _lane_description(segments, all_marks))]
+    segments = _segments(period, moves, before)
+    parts = [lane_chart.text(segments, all_marks, _lane_description(segments, all_marks))]
     grid = [place for place, _ in report_words.ticks(period)]
     missing: list[str] = []
     panels: list[str] = []
@@ -143,27 +144,31 @@ def _finding(period: ReportPeriod, line: Line, format: Callable[[float], str], n
     return f"{texts}, lowest {format(least)}, highest {format(most)} {report_words.step(period, place)}"
 
 
-def _segments(period: ReportPeriod, moves: Sequence[ReportMove], active: int | None) -> list[Segment]:
-    """Return what was active over time. `moves` are in the order of the history."""
+def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served) -> list[Segment]:
+    """Return what was served over time. `moves` are in the order of the history."""
     length = period.end - period.begin
     now = min((period.recent_end - period.begin) / length, 1.0)
-    begin = 0.0
-    version = moves[0].previous_version if moves else active
-    label = _version_label(version, None, 0)
-    number = 0
+    begin, number, served = 0.0, 0, before
+    styles = _Styles()
     segments: list[Segment] = []
     seconds = [report_periods.seconds(move.changed_at) - period.begin for move in moves]
     for move, place in zip(moves, _ascending(seconds), strict=True):
         moment = min(place / length, now)
         skipped = move.number - number - 1
         if skipped:
-            segments.append(Segment(begin, moment, report_words.counted(skipped, "move"), "many"))
+            segments.append(Segment(begin, moment, [report_words.counted(skipped, "move")], "many"))
+        elif moment - begin >= _NARROWEST:
+            segments.append(_segment(begin, moment, served, styles))
         else:
-            segments.append(Segment(begin, moment, label, _lane_style(version)))
-        begin, number, version = moment, move.number, move.version
-        label = _version_label(version, move.candidate_version, move.basis_points)
-    segments.append(Segment(begin, max(now, begin), label, _lane_style(version)))
-    return _without_narrow(segments)
+            segments.append(Segment(begin, moment, [], "many"))
+        begin, number, served = moment, move.number, move.served
+    # What is served at the end is always drawn.
+    begin = min(begin, max(now - _NARROWEST, 0.0))
+    segments = [
+        Segment(one.begin, min(one.end, max(begin, one.begin)), one.labels, one.style, one.share) for one in segments
+    ]
+    segments.append(_segment(begin, now, served, styles))
+    return _joined(segments)
 
 
 def _ascending(times: Sequence[int]) -> list[int]:
@@ -191,34 +196,53 @@ def _ascending(times: Sequence[int]) -> list[int]:
     return ordered
 
 
-def _without_narrow(segments: Sequence[Segment]) -> list[Segment]:
-    """Join what is too narrow to be seen, and neighbors that look the same."""
+def _joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Join neighbors that look the same, and leave out what has no width."""
     joined: list[Segment] = []
     for segment in segments:
-        size = segment.end - segment.begin
-        if size <= 0:
+        if segment.end <= segment.begin:
             continue
-        kept = segment if size >= _NARROWEST else Segment(segment.begin, segment.end, "", "many")
         last = joined[-1] if joined else None
-        if last is not None and (last.label, last.style) == (kept.label, kept.style):
-            joined[-1] = Segment(last.begin, kept.end, kept.label, kept.style)
+        if last is not None and (last.labels, last.style) == (segment.labels, segment.style):
+            joined[-1] = Segment(last.begin, segment.end, segment.labels, segment.style, segment.share)
         else:
-            joined.append(kept)
+            joined.append(segment)
     return joined
 
 
-def _version_label(version: int | None, candidate: int | None, basis_points: int) -> str:
+class _Styles:
+    """The styles of versions: one that follows another has a different one, and the same one as before if it can."""
+
+    def __init__(self) -> None:
+        self._by_version: dict[int, str] = {}
+        self._last: int | None = None
+
+    def of(self, version: int | None) -> str:
+        """Return the style of the next version in the lane."""
+        if version is None:
+            return "none"
+        before = None if self._last is None else self._by_version[self._last]
+        if version != self._last:
+            style = self._by_version.get(version, "odd")
+            self._by_version[version] = ("even" if before == "odd" else "odd") if style == before else style
+            self._last = version
+        return self._by_version[version]
+
+
+def _segment(begin: float, end: float, served: Served, styles: _Styles) -> Segment:
+    version, candidate = served.version, served.candidate_version
+    style = styles.of(version)
     if version is None:
-        return "none"
-    return f"@{version}" if candidate is None else f"@{version} | @{candidate} {shares.percent(basis_points)}"
-
-
-def _lane_style(version: int | None) -> str:
-    return "none" if version is None else "odd" if version % 2 else "even"
+        return Segment(begin, end, ["none"], style)
+    if candidate is None:
+        return Segment(begin, end, [f"@{version}"], style)
+    share = shares.percent(served.basis_points)
+    labels = [f"@{version} | @{candidate} {share}", f"@{candidate} {share}", share]
+    return Segment(begin, end, labels, style, served.basis_points / shares.ALL)
 
 
 def _lane_description(segments: Sequence[Segment], all_marks: Sequence[Mark]) -> str:
-    labels = [segment.label for segment in segments if segment.label]
+    labels = [segment.labels[0] for segment in segments if segment.labels]
     chain = " then ".join(labels[-_MOST_DESCRIBED:])
     before = f"{len(labels) - _MOST_DESCRIBED} others, then " if len(labels) > _MOST_DESCRIBED else ""
     moves = sum(mark.moves for mark in all_marks)

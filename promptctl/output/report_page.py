@@ -6,10 +6,10 @@ the same bytes.
 
 from __future__ import annotations
 
-from promptctl.output import html_page, report_section, report_style, report_words, time_charts
-from promptctl.output.report_section import cell, escaped
+from promptctl.output import html_page, report_section, report_style, report_words, stream, time_charts
+from promptctl.output.report_section import cell, escaped, kept
 from promptctl.records import Record
-from promptctl.rules import worsenings
+from promptctl.rules import report_periods, worsenings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _MOST_FINDINGS = 40
 # Of a reason in the overview.
 _MOST_CHARACTERS = 120
 _METRICS = {
-    worsenings.ERRORS: ("Failed uses", report_words.percent, "use"),
-    worsenings.TIME: ("P95", report_words.duration, "timed use"),
-    worsenings.COST: ("Cost of a use", report_words.money, "use with tokens"),
-    worsenings.SCORE: ("Score", report_words.score, "score"),
+    worsenings.ERRORS: ("Failed uses", report_words.percent, "uses"),
+    worsenings.TIME: ("P95", report_words.duration, "timed uses"),
+    worsenings.COST: ("Cost of a use", report_words.money, "uses with tokens"),
+    worsenings.SCORE: ("Score", report_words.score, "scores"),
 }
 
 
@@ -36,7 +36,7 @@ class Report(Record):
 
     `where` names the database. `prompts` are by name, and each has a section if its name is in `sections`. `recent` are
     the newest moves of the last 24 hours, of `recent_moves` in all. `is_of_all` is False if prompts were named.
-    `unpriced` are models without a price. `findings` is None if the period has no time to compare with.
+    `unpriced` are models without a price, and `has_prices` is whether prices are installed.
     """
 
     where: str
@@ -45,8 +45,9 @@ class Report(Record):
     sections: Sequence[str]
     recent: Sequence[ReportMove]
     recent_moves: int
-    findings: Findings | None
+    findings: Findings
     unpriced: Sequence[str]
+    has_prices: bool
     is_of_all: bool
 
 
@@ -82,23 +83,19 @@ def text(report: Report) -> str:
 
 def _period_note(period: ReportPeriod) -> str:
     """Return what the steps of the curves are, and that the last one has not ended."""
-    note = f"Each step of a curve is one {period.step_name} in UTC."
+    note = (
+        f"Each step of a curve is one {period.step_name} in UTC, so a move changes the whole {period.step_name} that it"
+        " is in."
+    )
     if period.is_running:
         note += f" The last {period.step_name} has not ended."
     return note
 
 
-def _last_day(period: ReportPeriod) -> str:
-    end = report_words.date(period.recent_end), period.recent_end // 3600 % 24
-    return f"the 24 hours until {end[0]} {end[1]:02}:00 UTC"
-
-
 def _worse(report: Report, places: dict[str, int]) -> list[str]:
     """Return what got worse, with how many prompts could be compared."""
     findings = report.findings
-    parts = ["<h2>What got worse</h2>"]
-    if findings is None:
-        return [*parts, "<p>The period has no time before its last 24 hours to compare them with.</p>"]
+    parts = [f"<h2>What got worse in {report_words.last_day(report.period)}</h2>"]
     compared = report_words.counted(findings.compared, "prompt")
     few = (
         f" {report_words.counted(findings.few, 'other prompt')} had too few uses (fewer than {worsenings.LEAST_USES})."
@@ -114,10 +111,12 @@ def _worse(report: Report, places: dict[str, int]) -> list[str]:
     elif findings.compared:
         parts.append("<p><b>Nothing</b> that is beyond chance and large enough to matter.</p>")
     else:
-        parts.append("<p>Not known: no prompt had enough uses before and in the last 24 hours.</p>")
+        parts.append("<p>Not known: no prompt had enough uses in these hours and before.</p>")
+    missing = "" if report.has_prices else f" C{escaped(report_words.needs_prices())[1:]}"
+    end = report_words.end_of_last_day(report.period)
     parts.append(
-        f'<p class="dim">T{_last_day(report.period)[1:]}, compared with the time before in the period:'
-        f" {compared}.{few}{_tested(findings)}</p>"
+        f'<p class="dim">Each prompt is compared with itself: the 24 hours until {end}, with'
+        f" {_time_before(report.period)}. {compared} had enough uses.{few}{_tested(findings)}{missing}</p>"
     )
     return parts
 
@@ -140,25 +139,39 @@ def _tested(findings: Findings) -> str:
     return f" Tested: {numbers}.{needed} If nothing changes, about one report in a hundred has a finding."
 
 
+def _time_before(period: ReportPeriod) -> str:
+    """Return what the last 24 hours are compared with, in words."""
+    if report_periods.for_comparison(period) == period:
+        return "the rest of the period before them"
+    return "the week before them, because the period has no day before them"
+
+
 def _finding(one: Worsening, places: dict[str, int]) -> str:
     label, written, noun = _METRICS[one.metric]
     return (
         f"{_link(one.name, places)}: {label} {html_page.escaped(written(one.before))} →"
-        f" <b>{html_page.escaped(written(one.after))}</b> ({report_words.counted(one.uses_before, noun)} before,"
-        f" {one.uses:,} in the last 24 hours)"
+        f" <b>{html_page.escaped(written(one.after))}</b> ({one.uses_before:,} {noun} before,"
+        f" {one.uses:,} in these 24 hours)"
     )
 
 
 def _recent(report: Report, places: dict[str, int]) -> list[str]:
     """Return the moves of the last 24 hours, newest first."""
-    parts = ["<h2>What changed in the last 24 hours</h2>"]
+    parts = [f"<h2>What changed in {report_words.last_day(report.period)}</h2>"]
     if not report.recent:
-        return [*parts, f"<p>Nothing moved in {_last_day(report.period)}.</p>"]
+        return [*parts, f"<p>Nothing moved in the 24 hours until {report_words.end_of_last_day(report.period)}.</p>"]
+    if len(report.prompts) == 1 and report.prompts[0].state.name in places:
+        # Its section has the list.
+        moves = report_words.counted(report.recent_moves, "move")
+        last = report.recent[0]
+        sentence = f"{report_words.what(last)}, {report_words.on(last.changed_at)}, by {stream.one_line(last.author)}"
+        return [*parts, f'<p><a href="#p1">{moves}</a>, the last one: {html_page.escaped(sentence)}.</p>']
     rows = [
         f'<tr><td class="when">{report_words.minute(move.changed_at)}</td>'
         f'<td class="name">{_link(move.name, places)}</td>'
-        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'
-        f"<td>{html_page.escaped(report_words.why(move, _MOST_CHARACTERS))}</td></tr>"
+        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">'
+        f"{kept(move.author)}</td>"
+        f'<td class="why">{html_page.escaped(report_words.why(move, _MOST_CHARACTERS))}</td></tr>'
         for move in report.recent
     ]
     head = "<tr><th>When (UTC)</th><th>Prompt</th><th>What</th><th>By</th><th>Why</th></tr>"
@@ -166,7 +179,7 @@ def _recent(report: Report, places: dict[str, int]) -> list[str]:
     left_out = report.recent_moves - len(report.recent)
     if left_out:
         parts.append(
-            f'<p class="dim">{report_words.counted(left_out, "older move")} in these hours: promptctl history</p>'
+            f'<p class="dim">{report_words.counted(left_out, "other move")} in these hours: promptctl history</p>'
         )
     return parts
 
@@ -198,7 +211,11 @@ def _table(report: Report, places: dict[str, int]) -> list[str]:
         )
     if report.unpriced:
         models = ", ".join(escaped(model) for model in report.unpriced)
-        notes.append(f"n/a is a cost that is not known: there is no price of {models}.")
+        notes.append(
+            f"n/a is a cost that is not known: there is no price of {models}."
+            if report.has_prices
+            else f"n/a is a cost that is not known: {escaped(report_words.needs_prices())}"
+        )
     return [*parts, *(f'<p class="dim">{note}</p>' for note in notes)]
 
 
@@ -208,20 +225,13 @@ def _has(count: int) -> str:
 
 def _row(prompt: PromptReport, places: dict[str, int]) -> str:
     state, series = prompt.state, prompt.series
-    active = (
-        "archived"
-        if state.archived_at is not None
-        else "none"
-        if state.active_version is None
-        else f"@{state.active_version}"
-    )
-    if state.candidate_version is not None:
-        active += f" | @{state.candidate_version}"
+    is_split = state.candidate_version is not None or state.archived_at is not None
+    since, by = (state.changed_at, state.changed_by) if is_split else (state.moved_at, state.author)
     cells = [
         f"<td>{_link(state.name, places)}</td>",
-        cell(active),
-        cell("" if state.moved_at is None else report_words.minute(state.moved_at)),
-        f"<td>{escaped(state.author or '')}</td>",
+        f"<td>{kept(report_words.served(state))}</td>",
+        f"<td>{kept('' if since is None else report_words.minute(since))}</td>",
+        f"<td>{kept(by or '')}</td>",
         cell(report_words.commit(state.origin)),
     ]
     if series is None or not series.whole.uses:

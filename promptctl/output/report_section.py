@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 _MOST_VERSIONS = 12
 _MOST_CASES = 20
+# An author of so many characters fits on the narrowest page.
+_MOST_KEPT = 32
 
 
 class PromptReport(Record):
     """Everything about one prompt. `moves` are in the order of the history, and `older` counts those between them.
 
-    `comparison` is that of a split that runs, `rollout` an open one with what a tick would do, and `test` the last run
-    of test cases that has a verdict, with its end. `fallbacks` counts calls with an application's own text.
+    `comparison` is that of a split that runs, `rollout` an open one with what a tick would do, `ended_rollout` the last
+    one that ended in the period, and `test` the last run of test cases that has a verdict, with its end. `fallbacks`
+    counts calls with an application's own text.
     """
 
     state: ReportState
@@ -36,6 +39,7 @@ class PromptReport(Record):
     older: Sequence[OlderMoves]
     comparison: Comparison | None = None
     rollout: tuple[Rollout, Tick] | None = None
+    ended_rollout: Rollout | None = None
     test: tuple[Tested, Timestamp | None] | None = None
     fallbacks: int = 0
 
@@ -50,8 +54,8 @@ def text(prompt: PromptReport, period: ReportPeriod, place: int) -> str:
     state = prompt.state
     parts = [
         f'<section><h2 id="p{place}">{escaped(state.name)}</h2>',
-        f'<p class="state">{html_page.escaped(report_words.live(state))}</p>',
-        report_curves.text(period, prompt.series, prompt.moves, prompt.older, state.active_version),
+        f'<p class="state">{html_page.escaped(report_words.live(state, is_running=period.is_running))}</p>',
+        report_curves.text(period, prompt.series, prompt.moves, prompt.older, state.before),
     ]
     if prompt.moves:
         parts.append(_moves(prompt))
@@ -60,8 +64,10 @@ def text(prompt: PromptReport, period: ReportPeriod, place: int) -> str:
     if prompt.fallbacks:
         calls = report_words.counted(prompt.fallbacks, "call")
         parts.append(f'<p class="warning">{calls} used the application\'s own text, because no prompt was at hand.</p>')
-    parts += _split(prompt)
-    parts += _test(prompt)
+    for extra in (_rollout(prompt), _comparison(prompt), _test(prompt)):
+        if extra:
+            # Together on one page of paper.
+            parts.append(f'<div class="extra">{"".join(extra)}</div>')
     parts.append("</section>")
     return "\n".join(parts)
 
@@ -74,6 +80,12 @@ def escaped(value: str) -> str:
 def cell(value: str) -> str:
     """Return a cell of a table. The style of the table has the labels of its columns for narrow pages."""
     return f"<td>{html_page.escaped(value)}</td>"
+
+
+def kept(value: str, most: int = _MOST_KEPT) -> str:
+    """Return a text of a user that is not broken into lines if it has at most some characters."""
+    text = escaped(value)
+    return f'<span class="k">{text}</span>' if 0 < len(value) <= most else text
 
 
 def cost(numbers: Numbers) -> str:
@@ -95,8 +107,8 @@ def _moves(prompt: PromptReport) -> str:
     listed = [move for move in reversed(prompt.moves) if move.number > prompt.move_count - report_states.MOST_MOVES]
     rows = [
         f'<tr><td class="number">{move.number}</td><td class="when">{report_words.minute(move.changed_at)}</td>'
-        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{escaped(move.author)}</td>'
-        f"<td>{html_page.escaped(report_words.why(move))}</td></tr>"
+        f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{kept(move.author)}</td>'
+        f'<td class="why">{html_page.escaped(report_words.why(move))}</td></tr>'
         for move in listed
     ]
     head = "<tr><th>Mark</th><th>When (UTC)</th><th>What</th><th>By</th><th>Why</th></tr>"
@@ -151,8 +163,8 @@ def _optional(value: float | None, format: Callable[[float], str]) -> str:
     return "-" if value is None else format(value)
 
 
-def _split(prompt: PromptReport) -> list[str]:
-    """Return the guards of an open rollout, or the comparison of a split that runs."""
+def _rollout(prompt: PromptReport) -> list[str]:
+    """Return the guards of an open rollout, or how the last one in the period ended."""
     name = escaped(prompt.state.name)
     if prompt.rollout is not None:
         from promptctl.output import rollout_page, rollout_view
@@ -162,15 +174,34 @@ def _split(prompt: PromptReport) -> list[str]:
         sentence = (
             f"Rollout {rollout.rollout} from version {rollout.baseline} to {rollout.candidate} is {rollout.state} at"
             f" {shares.percent(rollout.basis_points)}. Its steps are {steps}. {rollout.author} started it"
-            f" {report_words.minute(rollout.began_at)} UTC."
+            f" {report_words.on(rollout.began_at)}."
         )
         parts = [f"<h3>Rollout</h3><p>{escaped(sentence)}</p>"]
         judgments = rollout_view.judgments(outlook.figures or ())
         if judgments:
             parts.append(rollout_page.guards(rollout, judgments))
             parts.append(_INTERVALS.replace("margin", "tolerance"))
-        parts.append(f'<p class="dim">promptctl rollout status {name} shows how it goes.</p>')
+            if any(judgment.verdict == "too few uses" for judgment in judgments):
+                parts.append(f'<p class="dim">{_ENOUGH_USES}</p>')
+        parts.append(f'<p class="dim">For its events and its next step: promptctl rollout status {name}</p>')
         return parts
+    if prompt.ended_rollout is not None:
+        return [f"<h3>Rollout</h3><p>{escaped(_end_of_rollout(prompt.ended_rollout))}</p>"]
+    return []
+
+
+def _end_of_rollout(rollout: Rollout) -> str:
+    """Return how a rollout ended, as a sentence."""
+    why = f": {rollout.why}" if rollout.why else ""
+    ended = "" if rollout.ended_at is None else f" {report_words.on(rollout.ended_at)}"
+    return (
+        f"Rollout {rollout.rollout} from version {rollout.baseline} to {rollout.candidate}, which {rollout.author}"
+        f" started {report_words.on(rollout.began_at)}, was {rollout.state}{ended}{why}."
+    ).replace("..", ".")
+
+
+def _comparison(prompt: PromptReport) -> list[str]:
+    """Return the comparison of a split that runs."""
     if prompt.comparison is None:
         return []
     from promptctl.output import comparison_page
@@ -186,9 +217,10 @@ def _split(prompt: PromptReport) -> list[str]:
     return parts
 
 
+_ENOUGH_USES = "A guard needs 100 uses of both versions, of 30 units each, that reported its number."
 _INTERVALS = (
-    '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey band is'
-    " the margin: a difference within it does not matter.</p>"
+    '<p class="dim">The dot is the estimated difference. The bar is its interval, in which the true difference very'
+    " probably lies. The grey band is the margin: a difference within it does not matter.</p>"
 )
 
 

@@ -32,9 +32,7 @@ def show(path: str, page: str, report: Report, form: str) -> None:
                 "prompts": len(report.prompts),
                 "sections": len(report.sections),
                 "moves": report.recent_moves,
-                "worse": None
-                if report.findings is None
-                else [
+                "worse": [
                     {"name": one.name, "metric": one.metric, "before": one.before, "after": one.after}
                     for one in report.findings.worse
                 ],
@@ -46,6 +44,8 @@ def show(path: str, page: str, report: Report, form: str) -> None:
         stream.write(f"{stream.tsv_field(path)}\n")
     if form != "quiet":
         messages.note(message)
-        worse = 0 if report.findings is None else len(report.findings.worse)
+        worse = len(report.findings.worse)
         if worse:
-            messages.note(f"{report_words.counted(worse, 'number')} got worse in the last 24 hours")
+            messages.note(f"{report_words.counted(worse, 'number')} got worse in {report_words.last_day(period)}")
+        if not report.has_prices:
+            messages.note(report_words.needs_prices())

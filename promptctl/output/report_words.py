@@ -43,9 +43,17 @@ def minute(time: str) -> str:
     return f"{time[:10]} {time[11:16]}"
 
 
+def on(time: str) -> str:
+    """Return RFC 3339 as `on 2026-11-24 at 10:30 UTC`."""
+    return f"on {time[:10]} at {time[11:16]} UTC"
+
+
 def span(period: ReportPeriod) -> str:
     """Return a period: `1 Nov to 30 Nov 2026`; one that does not begin and end with a day has times."""
     begin, end = period.begin, period.end
+    if period.is_running and period.step != report_periods.HOUR:
+        # The running week ends in the future.
+        end = min(end, -(-period.recent_end // report_periods.DAY) * report_periods.DAY)
     if begin % report_periods.DAY or end % report_periods.DAY:
         return f"{date(begin, year=True)} {_clock(begin)} to {date(end, year=True)} {_clock(end)} UTC"
     return f"{date(begin, year=True)} to {date(end - 1, year=True)}, UTC"
@@ -59,6 +67,24 @@ def step(period: ReportPeriod, place: int) -> str:
     return f"on {date(moment)}" if period.step == report_periods.DAY else f"in the week from {date(moment, year=True)}"
 
 
+def last_day(period: ReportPeriod) -> str:
+    """Return the last 24 hours in words. Those of a period in the past are not the last ones of the reader."""
+    return "the last 24 hours" if period.is_running else f"the 24 hours until {end_of_last_day(period)}"
+
+
+def end_of_last_day(period: ReportPeriod) -> str:
+    """Return the end of the last 24 hours: `30 Nov, 15:00 UTC`."""
+    return f"{date(period.recent_end)}, {period.recent_end // 3600 % 24:02}:00 UTC"
+
+
+def needs_prices() -> str:
+    """Return the sentence about costs where no prices are installed."""
+    from promptctl import requirements
+
+    install = requirements.install_extra("chat")
+    return f'costs need the extra "chat" of promptctl, which is not installed: {install}'
+
+
 def ticks(period: ReportPeriod) -> list[tuple[float, str]]:
     """Return the labels of the time axis, at most eight, with their places from 0 to 1."""
     steps = period.steps
@@ -67,7 +93,7 @@ def ticks(period: ReportPeriod) -> list[tuple[float, str]]:
     if period.step == report_periods.DAY:
         offset += _DAYS_FROM_MONDAY
     if period.step == report_periods.WEEK:
-        offset = 0
+        offset = (period.begin // report_periods.DAY + _DAYS_FROM_MONDAY) // 7
     labels: list[tuple[float, str]] = []
     for place in range(steps):
         if (place + offset) % every == 0:
@@ -128,9 +154,10 @@ def cut(text: str, most: int = _MOST_CHARACTERS) -> str:
 def what(move: ReportMove) -> str:
     """Return what a move did, in a few words."""
     if move.kind == "split":
-        return f"split {move.version} | {move.candidate_version} at {shares.percent(move.basis_points)}"
+        share = shares.percent(move.basis_points)
+        return f"split, {share} to {move.candidate_version} and the rest to {move.version}"
     if move.kind == "unsplit":
-        return f"end of the split, {move.version} alone"
+        return f"unsplit, {move.version} alone"
     if move.kind == "route":
         return f"route of {counted(move.route_steps, 'step')}" if move.route_steps else "no route"
     return f"{move.kind} {move.previous_version or 'none'} → {move.version or 'none'}"
@@ -139,34 +166,54 @@ def what(move: ReportMove) -> str:
 def why(move: ReportMove, most: int = _MOST_CHARACTERS) -> str:
     """Return why a move was made: its release, its reason, cut at some characters, and its commit; '' without them."""
     parts = ["" if move.release is None else f"release {move.release}", cut(move.reason or "", most)]
-    parts.append(f"commit {commit(move.origin)}" if commit(move.origin) else "")
+    source = commit(move.origin)
+    # The reason of a sync names it already.
+    parts.append(f"commit {source}" if source and source not in (move.reason or "") else "")
     return ", ".join(part for part in parts if part)
 
 
-def live(state: ReportState) -> str:
-    """Return what a prompt served at the end of the period, as a sentence."""
+def served(state: ReportState) -> str:
+    """Return what a prompt served at the end of the period: `@3`, `@3 | @4 10%`, `none`, `archived`."""
     if state.archived_at is not None:
-        return f"Archived {minute(state.archived_at)}. It serves nothing."
+        return "archived"
     if state.active_version is None:
-        since = (
-            ""
-            if state.moved_at is None
-            else f" since {minute(state.moved_at)}, by {stream.one_line(state.author or '')}"
-        )
-        return f"No version is active{since}."
-    sentence = f"Version {state.active_version} is active"
-    if state.moved_at is not None:
-        sentence += f" since {minute(state.moved_at)} UTC, by {stream.one_line(state.author or '')}"
+        return "none"
+    if state.candidate_version is None:
+        return f"@{state.active_version}"
+    return f"@{state.active_version} | @{state.candidate_version} {shares.percent(state.basis_points)}"
+
+
+def live(state: ReportState, *, is_running: bool) -> str:
+    """Return what a prompt served at the end of the period, as a sentence. `is_running` is whether that is now."""
+    has = "has" if is_running else "had"
+    if state.created_at is not None:
+        return f"The prompt was created after this period, {on(state.created_at)}."
+    if state.archived_at is not None:
+        by = "" if state.changed_by is None else f" by {stream.one_line(state.changed_by)}"
+        return f"Archived {on(state.archived_at)}{by}. It serves nothing."
+    if state.active_version is None:
+        if state.moved_at is None:
+            return f"No version {has} been active yet."
+        return f"No version {has} been active{_since(state)}."
+    sentence = f"Version {state.active_version} {has} been active{_since(state)}"
     if commit(state.origin):
         sentence += f", from commit {commit(state.origin)}"
     extra = ["" if state.release is None else f"release {state.release}", cut(state.reason or "")]
     reason = ", ".join(part for part in extra if part)
     sentence += f" ({reason})." if reason else "."
     if state.candidate_version is not None:
-        sentence += f" Version {state.candidate_version} gets {shares.percent(state.basis_points)} of the units."
+        since = "" if state.changed_at is None else f" since {minute(state.changed_at)} UTC"
+        share = shares.percent(state.basis_points)
+        sentence += f" Version {state.candidate_version} {has} been getting {share} of the units{since}."
     if state.route_steps:
-        sentence += f" A route of {counted(state.route_steps, 'step')} is tried first."
+        sentence += f" A route of {counted(state.route_steps, 'step')} {'is' if is_running else 'was'} tried first."
     return sentence
+
+
+def _since(state: ReportState) -> str:
+    if state.moved_at is None:
+        return ""
+    return f" since {minute(state.moved_at)} UTC, by {stream.one_line(state.author or '')}"
 
 
 def _clock(moment: int) -> str:

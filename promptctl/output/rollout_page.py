@@ -49,8 +49,8 @@ def text(
     if judgments:
         parts += ["<h2>Guards</h2>", guards(rollout, judgments)]
         parts.append(
-            '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey'
-            " band is the tolerance, to both sides.</p>"
+            '<p class="dim">The dot is the estimated difference. The bar is its interval, in which the true difference'
+            " very probably lies. The grey band is the tolerance, to both sides.</p>"
         )
     courses = [(judgment, points) for judgment in judgments if len(points := _points(looks, judgment.metric)) > 1]
     if courses:

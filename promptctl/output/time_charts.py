@@ -2,7 +2,8 @@
 
 A chart fills the width that it gets. So each is an SVG whose texts are placed by percentages and keep their size, and
 in it another SVG without texts that is stretched: one step is two units wide, and the height is 250 units. Lines have
-the same width on every screen, and a step without a number is a gap. The classes have their colors in `report_style`.
+the same width on every screen. A value is a horizontal line from the begin to the end of its step, so that a curve does
+not rise before the step that raised it, and a step without a number is a gap. `report_style` has the colors.
 """
 
 from __future__ import annotations
@@ -52,18 +53,6 @@ class Mark(Record):
         return self.number + self.moves - 1
 
 
-class Segment(Record):
-    """A part of the lane above the curves: from and to a place from 0 to 1, its label, and its style.
-
-    `style` is even or odd, which alternate, none for a time without a version, or many for a time of many moves.
-    """
-
-    begin: float
-    end: float
-    label: str
-    style: str
-
-
 def panel(lines: Sequence[Line], format: Callable[[float], str], description: str) -> str:
     """Return the curves of one panel over an axis from zero to a round number.
 
@@ -81,11 +70,10 @@ def panel(lines: Sequence[Line], format: Callable[[float], str], description: st
         return round(_SCALE * (top - value) / (top - bottom))
 
     inner = [f'<path class="{_CLASS[line.style]}" d="{path}"/>' for line in lines if (path := _path(line, y))]
-    inner += [f'<path class="line dots" d="{dots}"/>' for line in lines if (dots := _dots(line, y))]
     inner.append(f'<path class="base" d="M0 {y(0)}H{width}"/>')
-    texts = [_text("0", "1em", format(top), "limit")]
+    texts = [text("0", "1em", format(top), "limit")]
     if bottom:
-        texts.append(_text("0", "100%", format(bottom), "limit low"))
+        texts.append(text("0", "100%", format(bottom), "limit low"))
     texts += _end_labels(lines, y)
     label = html_page.escaped(description)
     return (
@@ -108,40 +96,6 @@ def marks(all_marks: Sequence[Mark], grid: Sequence[float]) -> str:
     )
 
 
-def lane(segments: Sequence[Segment], all_marks: Sequence[Mark], description: str) -> str:
-    """Return the lane above the panels: which version was active, and the numbers of the marks.
-
-    Marks whose numbers would cover each other are merged into one, whose label has the first and the last number or, if
-    a clock was set and others are between them, how many there are.
-    """
-    boxes: list[str] = []
-    # Where the label before ends, on a wide page and on a narrow one.
-    ends = {WIDE: 0.0, NARROW: 0.0}
-    for segment in segments:
-        begin, end = segment.begin, segment.end
-        boxes.append(
-            f'<rect class="{segment.style}" x="{_percent(begin)}" width="{_percent(end - begin)}" y="18" height="20"/>'
-        )
-        needed = 8 * len(segment.label) + 8
-        widths = [width for width in ends if (end - begin) * width >= needed]
-        name, place = "in", begin + (end - begin) / 2
-        if segment is segments[-1] and NARROW not in widths:
-            # The last one matters most. Its label may begin before its part.
-            widths = [width for width in ends if end - needed / width > ends[width]]
-            name, place = "in last", end
-        for width in widths:
-            ends[width] = place + needed / width / 2
-        if segment.label and WIDE in widths:
-            boxes.append(_text(_percent(place), "32", segment.label, name if NARROW in widths else f"{name} w"))
-    labels = [
-        _text(_percent(_inside(mark.place, _mark_label(mark), width)), "13", _mark_label(mark), f"mark {name}")
-        for name, width in (("w", WIDE), ("n", NARROW))
-        for mark in merged(all_marks, width)
-    ]
-    label = html_page.escaped(description)
-    return f'<svg class="lane" role="img" aria-label="{label}" height="42">{"".join(boxes)}{"".join(labels)}</svg>'
-
-
 def axis(labels: Sequence[tuple[float, str]]) -> str:
     """Return the time axis below the panels. Labels have places from 0 to 1."""
     last = len(labels) - 1
@@ -150,7 +104,7 @@ def axis(labels: Sequence[tuple[float, str]]) -> str:
         anchor = "start" if place < 0.05 else "end" if place > 0.95 else "middle"
         # A narrow page has every other label.
         width = " w" if number % 2 and last > 3 else ""
-        texts.append(_text(_percent(place), "13", label, f"tick {anchor}{width}"))
+        texts.append(text(percent(place), "13", label, f"tick {anchor}{width}"))
     return f'<svg class="axis-of-time" aria-hidden="true" height="18">{"".join(texts)}</svg>'
 
 
@@ -187,14 +141,12 @@ def merged(all_marks: Sequence[Mark], width: int) -> list[Mark]:
 
 
 def _covers(left: Mark, right: Mark, width: int) -> bool:
-    labels = [
-        (_inside(mark.place, _mark_label(mark), width), _half(_mark_label(mark), width)) for mark in (left, right)
-    ]
+    labels = [(inside(mark.place, mark_label(mark), width), _half(mark_label(mark), width)) for mark in (left, right)]
     [(left_place, left_half), (right_place, right_half)] = labels
     return left_place + left_half + _GAP / width > right_place - right_half
 
 
-def _inside(place: float, label: str, width: int) -> float:
+def inside(place: float, label: str, width: int) -> float:
     """Return the place of a label so that all of it is on the page."""
     half = _half(label, width)
     return min(max(place, half), 1 - half)
@@ -205,7 +157,8 @@ def _half(label: str, width: int) -> float:
     return 3.5 * len(label) / width
 
 
-def _mark_label(mark: Mark) -> str:
+def mark_label(mark: Mark) -> str:
+    """Return the label of a mark: `3`, `3-14`, or `12 moves` whose numbers do not follow each other."""
     if mark.moves == 1:
         return str(mark.number)
     return f"{mark.number}-{mark.last}" if mark.is_series else f"{mark.moves} moves"
@@ -215,7 +168,7 @@ _CLASS = {"solid": "line", "dashed": "line dashed", "area": "area"}
 
 
 def _path(line: Line, y: Callable[[float], int]) -> str:
-    """Return the path of a curve, without the numbers between two gaps."""
+    """Return the path of a curve: each value is a horizontal line as wide as its step."""
     parts: list[str] = []
     if line.style == "area":
         zero = y(0)
@@ -232,39 +185,31 @@ def _path(line: Line, y: Callable[[float], int]) -> str:
     before_height: int | None = None
     for step, value in enumerate(line.values):
         height = None if value is None else y(value)
-        if height is not None and before_height is not None:
-            parts.append(f"l2 {height - before_height}")
-        elif height is not None and step + 1 < len(line.values) and line.values[step + 1] is not None:
-            parts.append(f"M{2 * step + 1} {height}")
+        if height is not None:
+            if before_height is None:
+                parts.append(f"M{2 * step} {height}")
+            elif height != before_height:
+                parts.append(f"V{height}")
+            parts.append("h2")
         before_height = height
-    return "".join(parts).replace(" -", "-")
-
-
-def _dots(line: Line, y: Callable[[float], int]) -> str:
-    """Return the path of the numbers between two gaps: each is a dot, which is a line without length."""
-    if line.style == "area":
-        return ""
-    values = [None, *line.values, None]
-    return "".join(
-        f"M{2 * step + 1} {y(value)}h0"
-        for step, value in enumerate(line.values)
-        if value is not None and values[step] is None and values[step + 2] is None
-    )
+    return _joined_steps(parts)
 
 
 def _joined_steps(parts: Sequence[str]) -> str:
     """Return a path in which steps of the same height are one."""
-    text: list[str] = []
+    joined: list[str] = []
     run = 0
     for part in parts:
         if part == "h2":
             run += 2
             continue
         if run:
-            text.append(f"h{run}")
+            joined.append(f"h{run}")
             run = 0
-        text.append(part)
-    return "".join(text)
+        joined.append(part)
+    if run:
+        joined.append(f"h{run}")
+    return "".join(joined)
 
 
 def _end_labels(lines: Sequence[Line], y: Callable[[float], int]) -> list[str]:
@@ -282,7 +227,7 @@ def _end_labels(lines: Sequence[Line], y: Callable[[float], int]) -> list[str]:
         # Leave space for the labels that follow.
         most = _HEIGHT - 3 - 13 * (len(places) - 1 - number)
         above = min(max(place + 4, above + 13, 11), most)
-        texts.append(_text("100%", f"{above:.0f}", label, "name"))
+        texts.append(text("100%", f"{above:.0f}", label, "name"))
     return texts
 
 
@@ -290,11 +235,13 @@ def _stretched(width: int, content: str) -> str:
     return f'<svg viewBox="0 0 {width} {_SCALE}" preserveAspectRatio="none" width="100%" height="100%">{content}</svg>'
 
 
-def _text(x: str, y: str, text: str, name: str) -> str:
-    return f'<text x="{x}" y="{y}" class="{name}">{html_page.escaped(text)}</text>'
+def text(x: str, y: str, words: str, name: str) -> str:
+    """Return a text of a chart. `name` is its class."""
+    return f'<text x="{x}" y="{y}" class="{name}">{html_page.escaped(words)}</text>'
 
 
-def _percent(part: float) -> str:
+def percent(part: float) -> str:
+    """Return a part of 1 as a length of SVG: `12.5%`."""
     return f"{_short(100 * part)}%"
 
 

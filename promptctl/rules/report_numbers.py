@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ReportNumbers(Record):
-    """The curves of prompts by name, and what got worse. `findings` is None if the period has no time before 24 h."""
+    """The curves of prompts by name, and what got worse in the last 24 hours."""
 
     series: Mapping[str, PromptSeries]
-    findings: Findings | None
+    findings: Findings
 
 
 def recent_cells(period: ReportPeriod) -> tuple[int, int] | None:
@@ -42,8 +42,6 @@ def numbers(
     # The days that end before the last 24 hours begin.
     early = 0 if span is None else max(span[0] - period.begin, 0) // period.cell
     series = usage_series.series(sums, histograms, period.steps, period.step // period.cell, early, price)
-    if period.recent_begin <= period.begin:
-        return ReportNumbers(series, None)
     parts: dict[str, _Parts] = {}
     if span is None:
         cells, times, begin = sums, histograms, period.begin

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HOUR, DAY, WEEK = 3600, 86_400, 604_800
 # The longest periods with a step of an hour and of a day. 400 weeks are drawn as clearly as 120 days.
 _MOST_HOURS, _MOST_DAYS, _MOST_WEEKS = 4 * DAY, 120 * DAY, 400 * WEEK
+# The first Monday after the first day, which was a Thursday.
+_MONDAY = 4 * DAY
 _FIRST = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -52,11 +54,11 @@ def choose(now: Timestamp, since: str, until: str | None) -> ReportPeriod:
     """Return the period from `since` to `until`, None for a period that ends now.
 
     Each is RFC 3339, or an age such as `-30d`: that of `since` is before the end, that of `until` before `now`. Both
-    are extended to whole steps. Raises Usage (`invalid_time`) for a period that is empty, or longer than 400 weeks.
+    are extended to whole steps; a week begins on Monday. Raises Usage (`invalid_time`) for a period that is empty, or
+    longer than 400 weeks.
     """
     present = seconds(now)
     limit = present if until is None else min(_before(until, present), present)
-    is_running = limit == present
     age = _age(since)
     length = limit - seconds(since) if age is None else age
     if length <= 0:
@@ -66,11 +68,23 @@ def choose(now: Timestamp, since: str, until: str | None) -> ReportPeriod:
     step = HOUR if length <= _MOST_HOURS else DAY if length <= _MOST_DAYS else WEEK
     cell = min(step, DAY)
     # The running hour or day is part of the period, and so is the one in which a period of the past ends.
-    end = (limit // cell + 1) * cell if is_running else -(-limit // cell) * cell
+    end = (limit // cell + 1) * cell if limit == present else -(-limit // cell) * cell
     begin = seconds(since) // cell * cell if age is None else end - -(-age // cell) * cell
-    begin = end - -(-(end - begin) // step) * step
+    if step == WEEK:
+        begin, end = (begin - _MONDAY) // WEEK * WEEK + _MONDAY, -(-(end - _MONDAY) // WEEK) * WEEK + _MONDAY
     recent_end = min(end, (present // HOUR + 1) * HOUR)
-    return ReportPeriod(begin, end, step, cell, recent_end - DAY, recent_end, is_running)
+    return ReportPeriod(begin, end, step, cell, recent_end - DAY, recent_end, end > present)
+
+
+def for_comparison(period: ReportPeriod) -> ReportPeriod:
+    """Return the period whose last 24 hours are compared with the time before: itself, or a week and a day.
+
+    A period of less than two days has less than a day before its last 24 hours.
+    """
+    if period.recent_begin - period.begin >= DAY:
+        return period
+    begin, end = period.recent_begin // DAY * DAY - WEEK, -(-period.recent_end // DAY) * DAY
+    return ReportPeriod(begin, end, DAY, DAY, period.recent_begin, period.recent_end, period.is_running)
 
 
 def seconds(time: Timestamp) -> int:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 # Of a prompt, the newest moves are read with their reasons, the first ones without, and those between are counted.
 MOST_MOVES = 40
 _FIRST_MOVES = 100
+# Of the last 24 hours, so many moves are read, and so many of one prompt.
 MOST_RECENT = 25
+MOST_RECENT_OF_ONE = 5
+
+
+class Served(Record):
+    """What a prompt serves at one time: the active version, and the candidate of a split with its share."""
+
+    version: int | None = None
+    candidate_version: int | None = None
+    basis_points: int = 0
 
 
 class ReportState(Record):
@@ -26,7 +36,9 @@ class ReportState(Record):
 
     `moved_at`, `author`, `reason` and `release` are those of the last change of the active version, and None without
     one. `origin` is where that move came from or, without that, where the version came from. `archived_at` is None for
-    a prompt in use.
+    a prompt in use. `changed_at` and `changed_by` are the time and
+    the author of the last split, or of the archiving, and None for a prompt that is neither. `created_at` is None for a
+    prompt that existed at the end. `before` is what was served when the period began.
     """
 
     name: str
@@ -40,6 +52,10 @@ class ReportState(Record):
     release: int | None
     origin: dict[str, Any] | None
     archived_at: Timestamp | None
+    changed_at: Timestamp | None = None
+    changed_by: str | None = None
+    created_at: Timestamp | None = None
+    before: Served = Served()
 
 
 class ReportMove(Record):
@@ -61,6 +77,11 @@ class ReportMove(Record):
     changed_at: Timestamp
     origin: dict[str, Any] | None
     route_steps: int
+
+    @property
+    def served(self) -> Served:
+        """What the prompt serves after the move."""
+        return Served(self.version, self.candidate_version, self.basis_points)
 
 
 class OlderMoves(Record):
@@ -94,14 +115,14 @@ def statements(
         (_STATES, [chosen, times[0], times[1]]),
         (_MOVES, [chosen, times[0], times[1], MOST_MOVES, _FIRST_MOVES]),
         (_OLDER, [chosen, times[0], times[1], MOST_MOVES, _FIRST_MOVES]),
-        (_RECENT, [chosen, times[2], times[3], MOST_RECENT]),
+        (_RECENT, [chosen, times[2], times[3], MOST_RECENT, MOST_RECENT_OF_ONE]),
     ]
 
 
 def parse(states: Sequence[Row], moves: Sequence[Row], older: Sequence[Row], recent: Sequence[Row]) -> ReportStates:
     """Return the records of the rows of the four statements."""
     return ReportStates(
-        [ReportState(*row) for row in states],
+        [ReportState(*row[:-3], before=Served(*row[-3:])) for row in states],
         [ReportMove(*row) for row in moves],
         [OlderMoves(*row) for row in older],
         [ReportMove(*row[:-1]) for row in recent],
@@ -112,19 +133,32 @@ def parse(states: Sequence[Row], moves: Sequence[Row], older: Sequence[Row], rec
 _STATES: LiteralString = """
     select s.name, a.version, a.candidate_version, coalesce(a.basis_points, 0),
            coalesce(jsonb_array_length(a.route), 0), m.changed_at, m.author, m.reason, m.release,
-           coalesce(m.origin, v.origin)::jsonb, case when s.archived_at < $3 then s.archived_at end
+           coalesce(m.origin, v.origin)::jsonb, case when s.archived_at < $3 then s.archived_at end,
+           case when s.archived_at < $3 then s.archived_at else c.changed_at end,
+           case when s.archived_at is null or s.archived_at >= $3 or c.kind = 'archive' then c.author end,
+           case when s.created_at >= $3 and a.epoch is null then s.created_at end,
+           b.version, b.candidate_version, coalesce(b.basis_points, 0)
     from promptctl.served s
     left join lateral (
-        select a.version, a.candidate_version, a.basis_points, a.route from promptctl.allocations a
+        select a.epoch, a.version, a.candidate_version, a.basis_points, a.route from promptctl.allocations a
         where a.name = s.name and a.changed_at < $3::timestamptz order by a.epoch desc limit 1
     ) a on true
+    left join lateral (
+        select c.changed_at, c.author, c.kind from promptctl.allocations c
+        where c.name = s.name and c.changed_at < $3 and c.kind <> 'route' order by c.epoch desc limit 1
+    ) c on a.candidate_version is not null or s.archived_at < $3
+    left join lateral (
+        select b.version, b.candidate_version, b.basis_points from promptctl.allocations b
+        where b.name = s.name and b.changed_at < $2::timestamptz order by b.epoch desc limit 1
+    ) b on true
     left join lateral (
         select m.changed_at, m.author, m.reason, m.release, m.origin from promptctl.allocations m
         where m.name = s.name and m.changed_at < $3 and m.version is distinct from m.previous_version
         order by m.epoch desc limit 1
     ) m on true
     left join promptctl.versions v on v.name = s.name and v.version = a.version
-    where case when $1::text[] is null then s.archived_at is null or s.archived_at >= $2::timestamptz
+    where case when $1::text[] is null
+               then (s.archived_at is null or s.archived_at >= $2) and (s.created_at < $3 or a.epoch is not null)
                else s.name = any ($1) end
     order by s.name
 """
@@ -153,9 +187,13 @@ _OLDER = f"""
     group by 1, 2 order by 1, 2
 """  # noqa: S608 - of constants
 _RECENT = f"""
-    select n.name, 0, {_MOVE.format(reason="n.reason")}, count(*) over ()
-    from promptctl.allocations n
-    where n.changed_at >= $2::timestamptz and n.changed_at < $3::timestamptz
-      and ($1::text[] is null or n.name = any ($1))
+    select n.name, 0, {_MOVE.format(reason="n.reason")}, n.total
+    from (
+        select n.*, count(*) over () as total, row_number() over (partition by n.name order by n.epoch desc) as place
+        from promptctl.allocations n
+        where n.changed_at >= $2::timestamptz and n.changed_at < $3::timestamptz
+          and ($1::text[] is null or n.name = any ($1))
+    ) n
+    where n.place <= $5::bigint
     order by n.changed_at desc, n.name, n.epoch desc limit $4
 """  # noqa: S608 - of constants

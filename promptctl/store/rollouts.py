@@ -145,6 +145,11 @@ _READ_OPEN = f"""
 _READ_LAST = f"""
     select {_COLUMNS} {_TABLES} where r.name = $1 order by r.rollout desc limit 1
 """
+_READ_ENDED = f"""
+    select distinct on (r.name) {_COLUMNS} {_TABLES}
+    where r.name = any ($1) and r.ended_at >= $2::timestamptz and r.ended_at < $3::timestamptz
+    order by r.name, r.rollout desc
+"""
 # The columns of RolloutChange, from a `rollout_change` c.
 _CHANGE: LiteralString = """
     c.rollout, c.name, c.baseline, c.candidate, c.state, c.basis_points, to_jsonb(c.steps),
@@ -258,6 +263,11 @@ def explain(database: Database, name: str) -> Tick:
 def read_open(database: Database) -> list[Rollout]:
     """Return the running and paused rollouts by name."""
     return [Rollout(*row) for row in database.run(_READ_OPEN)]
+
+
+def read_ended(database: Database, names: Sequence[str], begin: Timestamp, end: Timestamp) -> list[Rollout]:
+    """Return the last rollout of each of these prompts that ended in a period, by name."""
+    return [Rollout(*row) for row in database.run(_READ_ENDED, list(names), begin, end)]
 
 
 def read_last(database: Database, name: str) -> tuple[Rollout, list[RolloutEvent], dict[int, int]] | None:

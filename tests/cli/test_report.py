@@ -107,9 +107,24 @@ def test_a_page_of_fixed_data(promptctl: Promptctl, sql: Connection, snapshot: C
         "until": "2026-02-07T00:00:00Z", "step": "day", "prompts": 1, "sections": 1, "moves": 1, "worse": [],
         "tested": {"errors": 0, "time": 0, "cost": 0, "score": 0},
     }  # fmt: skip
-    # By hour, the period has nothing before its last 24 hours.
-    words = ("--since", "2026-02-06T00:00:00Z", "--until", "2026-02-07T00:00:00Z", "--json")
-    assert json.loads(promptctl("report", "--html", "b.html", *words).out)["worse"] is None
+    # A period of a day begins with the split that was there before, and lasts no longer than its comparison. A prompt
+    # that was made later is not part of it.
+    sql.execute("""
+        set session_replication_role = replica;
+        update promptctl.served set created_at = '2026-02-06' where name = 'unused';
+        reset session_replication_role;
+    """)
+    day = ("--since", "2026-02-05T00:00:00Z", "--until", "2026-02-06T00:00:00Z")
+    ended = promptctl("report", "--html", "-", *day)
+    assert "unused" not in ended.out
+    ended = promptctl("report", "unused", "support/triage", "--html", "-", *day)
+    assert 'aria-label="active over time: @2 | @1 25%; 0 moves in the period"' in ended.out
+    assert "with the week before them, because" in ended.out
+    assert "What changed in the 24 hours until 6 Feb, 00:00 UTC" in ended.out
+    assert '<span class="k">@2 | @1 25%</span></td><td><span class="k">2026-02-03 12:30</span>' in ended.out
+    assert "Version 2 had been active since 2026-02-03 12:00 UTC, by bob@example.com, from commit" in ended.out
+    assert "Version 1 had been getting 25% of the units since 2026-02-03 12:30 UTC." in ended.out
+    assert "The prompt was created after this period, on 2026-02-06 at 00:00 UTC." in ended.out
     # The numbers are those of stats.
     [first] = [
         version["stats"]
@@ -266,6 +281,8 @@ def test_open_calls_the_browser(demo: Promptctl, tmp_path: Path) -> None:
         assert (ended.code, ended.out) == (1, "a page.html\n")
         assert 'error: cannot open a browser: there is no display; "a page.html" was written\n' in ended.err
         assert (demo.home / "a page.html").exists()
+    ended = demo(*words, env={**none, "BROWSER": "/bin/false"})
+    assert 'error: cannot open a browser: "/bin/false" of the variable BROWSER failed; "a page.html" was' in ended.err
     ended = demo(*words[:-1], "--json", env={**none, "BROWSER": str(tmp_path / "none")})
     assert (ended.code, json.loads(ended.err)["error"]["code"]) == (1, "no_browser")
 
@@ -314,7 +331,7 @@ def test_large_pages(promptctl: Promptctl, sql: Connection, browser: browsers.Br
     text = Elements((promptctl.home / "large.html").read_text(encoding="utf-8")).text
     assert "500 prompts had neither uses nor moves, and have no section." in text
     assert "970 older moves of the period" in text
-    assert "Archived 2026-06-30 23:00. It serves nothing." in text
+    assert "Archived on 2026-06-30 at 23:00 UTC. It serves nothing." in text
     for file in ("page.html", "large.html"):
         check_in_browser(browser, promptctl.home / file)
 
@@ -342,3 +359,22 @@ def test_no_more_is_imported_than_needed(demo: Promptctl) -> None:
         [sys.executable, "-c", code], env=env, cwd=demo.home, capture_output=True, text=True, check=True
     )
     assert done.stdout == "page.html\n[]\n"
+
+
+def test_costs_without_prices_say_what_is_missing(promptctl: Promptctl, sql: Connection) -> None:
+    sql.execute(FIXED.encode())
+    code = (
+        "import sys\nsys.modules['genai_prices'] = None\nfrom promptctl.cli.run import Run\n"
+        "from promptctl.cli.commands import report\n"
+        f"report.report(Run(), html='page.html', since={FIXED_PERIOD[1]!r}, until={FIXED_PERIOD[3]!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=promptctl.environment({}), cwd=promptctl.home, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    missing = 'costs need the extra "chat" of promptctl, which is not installed: '
+    assert missing in done.stderr
+    text = Elements((promptctl.home / "page.html").read_text(encoding="utf-8")).text
+    assert f"n/a is a cost that is not known: {missing}" in text
+    assert f" C{missing[1:]}" in text
+    assert "there is no price" not in text

@@ -8,7 +8,7 @@ import pytest
 
 from promptctl.output import report_curves
 from promptctl.rules import report_periods
-from promptctl.store.report_states import OlderMoves, ReportMove
+from promptctl.store.report_states import OlderMoves, ReportMove, Served
 
 PERIOD = report_periods.choose("2026-12-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z")
 
@@ -25,13 +25,13 @@ def move(
 
 
 def lane(
-    *moves: ReportMove, older: tuple[OlderMoves, ...] = (), active: int | None = None
+    *moves: ReportMove, older: tuple[OlderMoves, ...] = (), before: Served | None = None
 ) -> list[tuple[float, str, str]]:
     """Return the parts of the lane: width in percent, style, and the labels of a wide page in them."""
-    text = report_curves.text(PERIOD, None, moves, older, active)
-    parts = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', text)
+    text = report_curves.text(PERIOD, None, moves, older, before or Served(moves[0].previous_version))
+    parts = re.findall(r'<rect class="(?!part)(\w+)" x="([\d.]+)%" width="([\d.]+)%"', text)
     labels = [
-        (float(x), label) for x, label in re.findall(r'<text x="([\d.]+)%" y="32" class="in[^"]*">([^<]*)<', text)
+        (float(x), label) for x, label in re.findall(r'<text x="([\d.]+)%" y="32" class="in(?: w)?">([^<]*)<', text)
     ]
     return [
         (float(width), style, "".join(label for x, label in labels if float(begin) <= x <= float(begin) + float(width)))
@@ -51,20 +51,20 @@ def lane(
         # The clock of the second move was wrong, in both directions.
         (
             [move(1, 2, 1, 2), move(2, 3, 2, 3), move(3, 1, 3, 4), move(4, 6, 4, 5)],
-            [(20, "odd", "@1"), (10, "even", "@2"), (30, "even", "@4"), (40, "odd", "@5")],
+            [(20, "odd", "@1"), (10, "even", "@2"), (30, "odd", "@4"), (40, "even", "@5")],
         ),
         (
             [move(1, 2, 1, 2), move(2, 9, 2, 3), move(3, 4, 3, 4), move(4, 6, 4, 5)],
-            [(20, "odd", "@1"), (20, "odd", "@3"), (20, "even", "@4"), (40, "odd", "@5")],
+            [(20, "odd", "@1"), (20, "even", "@3"), (20, "odd", "@4"), (40, "even", "@5")],
         ),
         (
             [move(1, 9, 1, 2), move(2, 3, 2, 3), move(3, 6, 3, 4)],
-            [(30, "odd", "@1"), (30, "odd", "@3"), (40, "even", "@4")],
+            [(30, "odd", "@1"), (30, "even", "@3"), (40, "odd", "@4")],
         ),
     ],
 )  # fmt: skip
 def test_the_lane_shows_what_was_active(moves: list[ReportMove], expected: list[tuple[float, str, str]]) -> None:
-    assert lane(*moves, active=3) == expected
+    assert lane(*moves, before=None if moves else Served(3)) == expected
 
 
 def test_many_moves_are_one_part_of_the_lane_and_few_marks() -> None:
@@ -79,7 +79,24 @@ def test_many_moves_are_one_part_of_the_lane_and_few_marks() -> None:
     assert sorted(mark.number for mark in marks)[:4] == [1, 2, 502, 961]
 
 
+def test_the_lane_begins_with_the_split_before_the_period() -> None:
+    before = Served(3, 4, 5000)
+    assert lane(before=before) == [(100, "odd", "@3 | @4 50%")]
+    text = report_curves.text(PERIOD, None, [], [], before)
+    assert 'aria-label="active over time: @3 | @4 50%; 0 moves in the period"' in text
+    assert '<rect class="part" x="0%" width="100%" y="28" height="10"/>' in text
+    # A version that follows another one has another color, also 1 after 3, and its old one where it can.
+    moves = [move(1, 2, 3, 1), move(2, 4, 1, 3), move(3, 6, 3, 2), move(4, 8, 2, 1)]
+    assert [(style, label) for _, style, label in lane(*moves)] == [
+        ("odd", "@3"), ("even", "@1"), ("odd", "@3"), ("even", "@2"), ("odd", "@1"),
+    ]  # fmt: skip
+    # What is served at the end is drawn and named, also after many moves on the last day.
+    last = [move(number, 9.9 + number / 100, number, number + 1) for number in range(1, 7)]
+    assert lane(*last)[-1][1:] == ("even", "")
+    assert '<text x="100%" y="51" class="last">@7 ↑</text>' in report_curves.text(PERIOD, None, last, [], Served(1))
+
+
 def test_a_prompt_without_uses_says_so() -> None:
-    text = report_curves.text(PERIOD, None, [], [], None)
+    text = report_curves.text(PERIOD, None, [], [], Served())
     assert "No use was recorded in this period." in text
     assert 'aria-label="active over time: none; 0 moves in the period"' in text

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from promptctl.output import html_page, report_style, report_words, time_charts
-from promptctl.output.time_charts import Line, Mark, Segment
+from promptctl.output import html_page, lane_chart, report_style, report_words, time_charts
+from promptctl.output.lane_chart import Segment
+from promptctl.output.time_charts import Line, Mark
 from tests import browsers
 
 if TYPE_CHECKING:
@@ -28,21 +29,19 @@ def panel(*lines: Line) -> str:
 
 
 @pytest.mark.parametrize(
-    ("values", "line", "dots"),
+    ("values", "line"),
     [
-        ([1.0, 2.0, 1.0], "M1 125l2-125l2 125", ""),
-        ([None, None], "", ""),
-        ([5.0], "", "M1 0h0"),
-        # A gap of a line is a gap, and what stands alone is a dot.
-        ([1.0, 1.0, None, 1.0, None, 1.0, 1.0], "M1 0l2 0M11 0l2 0", "M7 0h0"),
-        ([0.0, 0.0], "M1 0l2 0", ""),
+        # A value is as wide as its step, so nothing rises before the step that raised it.
+        ([1.0, 2.0, 1.0], "M0 125h2V0h2V125h2"),
+        ([None, None], ""),
+        ([5.0], "M0 0h2"),
+        # A gap of a line is a gap.
+        ([1.0, 1.0, None, 1.0, None, 1.0, 1.0], "M0 0h4M6 0h2M10 0h4"),
+        ([0.0, 0.0], "M0 250h4"),
     ],
 )
-def test_a_line_has_gaps_and_dots(values: Sequence[float | None], line: str, dots: str) -> None:
-    found = paths(panel(Line("", "solid", values)))
-    if set(values) == {0.0}:
-        line = line.replace("M1 0", "M1 250")
-    assert (found.get("line", ""), found.get("line dots", "")) == (line, dots)
+def test_a_line_has_steps_and_gaps(values: Sequence[float | None], line: str) -> None:
+    assert paths(panel(Line("", "solid", values))).get("line", "") == line
 
 
 def test_an_area_has_zeros_and_joined_steps() -> None:
@@ -88,7 +87,7 @@ def test_marks_merge_where_their_numbers_would_cover_each_other() -> None:
     # With a comparison of each mark to all marks of its group, these would take an hour.
     many = [Mark(0.5 + place / 10_000_000, place + 1) for place in range(20_000)]
     assert [(mark.number, mark.moves) for mark in time_charts.merged(many, time_charts.WIDE)] == [(1, 20_000)]
-    lane = ElementTree.fromstring(time_charts.lane([Segment(0, 1, "@1", "odd")], apart, "lane"))
+    lane = ElementTree.fromstring(lane_chart.text([Segment(0, 1, ["@1"], "odd")], apart, "lane"))
     assert [text.text for text in lane.iter("text") if text.attrib["class"] == "mark w"] == ["1", "2-9", "10"]
     # A thousand lines in a day are one or two lines.
     assert time_charts.marks(close[:10], []).count("v1") <= 2
@@ -104,6 +103,24 @@ def test_words_of_numbers() -> None:
     assert [report_words.money(dollars) for dollars in (0, 0.000013, 0.0042, 12.4, 1e-9)] == [
         "$0.00", "$0.000013", "$0.0042", "$12.40", "<$0.0000001",
     ]  # fmt: skip
+
+
+def test_the_lane_shows_the_share_and_a_label_that_fits() -> None:
+    split = ["@3 | @4 10%", "@4 10%", "10%"]
+    segments = [
+        Segment(0, 0.5, ["@3"], "odd"), Segment(0.5, 0.59, split, "odd", 0.1), Segment(0.59, 0.98, split, "even", 0.5),
+        Segment(0.98, 1, ["@4"], "even"),
+    ]  # fmt: skip
+    lane = ElementTree.fromstring(lane_chart.text(segments, [], "lane"))
+    # A tenth of the height is at least three pixels, and half of it is half.
+    parts = [rect.attrib["height"] for rect in lane.iter("rect") if rect.attrib["class"] == "part"]
+    assert parts == ["3", "10"]
+    texts = [(text.text, text.attrib["class"]) for text in lane.iter("text")]
+    assert texts == [
+        ("@3", "in"), ("@4 10%", "in w"), ("10%", "in n"), ("@3 | @4 10%", "in"), ("@4 ↑", "last"),
+    ]  # fmt: skip
+    assert lane.attrib["height"] == "55"
+    assert lane_chart.text(segments[:1], [], "lane").count('height="42"') == 1
 
 
 @pytest.mark.skipif(browsers.PROGRAM is None, reason="Chromium is not installed")
@@ -126,9 +143,9 @@ def test_a_chart_as_a_picture(tmp_path: Path) -> None:
     assert picture.at(200, 90) == background
     assert picture.at(200, 126) != background
     assert picture.at(500, 90) == picture.at(200, 126)
-    # The line: at the top of its panel up to the middle of the fifth step, of ten.
+    # The line: at the top of its panel up to the end of the fifth step, of ten.
     assert (picture.at(300, 0), picture.at(300, 30)) == ((11, 99, 197), background)
-    assert picture.at(500, 0) == background
+    assert (picture.at(390, 0), picture.at(500, 0)) == ((11, 99, 197), background)
     # The mark is dotted: some of its pixels are drawn in each panel, and none beside it.
     for top in (0, 72):
         of_mark, beside = ([picture.at(x, y) for y in range(top + 20, top + 70)] for x in (600, 610))

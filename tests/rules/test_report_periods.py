@@ -24,7 +24,12 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 30), timezones=st.
         ("-7d", None, (DAY, 7, "24 Nov 2026 to 30 Nov 2026, UTC", "2026-11-30T15:00:00Z", True)),
         ("-3h", None, (HOUR, 3, "30 Nov 2026 12:00 to 30 Nov 2026 15:00 UTC", "2026-11-30T15:00:00Z", True)),
         ("-4d", None, (HOUR, 96, "26 Nov 2026 15:00 to 30 Nov 2026 15:00 UTC", "2026-11-30T15:00:00Z", True)),
-        ("-121d", None, (WEEK, 18, "28 Jul 2026 to 30 Nov 2026, UTC", "2026-11-30T15:00:00Z", True)),
+        ("-121d", None, (WEEK, 19, "27 Jul 2026 to 30 Nov 2026, UTC", "2026-11-30T15:00:00Z", True)),
+        # A week begins on Monday, also in a period of the past.
+        (
+            "2026-01-01T00:00:00Z", "2026-07-02T00:00:00Z",
+            (WEEK, 27, "29 Dec 2025 to 5 Jul 2026, UTC", "2026-07-06T00:00:00Z", False),
+        ),
         (
             "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z",
             (DAY, 31, "1 Oct 2026 to 31 Oct 2026, UTC", "2026-11-01T00:00:00Z", False),
@@ -51,6 +56,15 @@ def test_an_empty_and_a_long_period_are_refused(since: str, until: str | None) -
     assert refusal.value.code == "invalid_time"
 
 
+def test_what_the_last_day_is_compared_with() -> None:
+    month, day, two_days = (report_periods.choose(NOW, since, None) for since in ("-30d", "-24h", "-2d"))
+    assert report_periods.for_comparison(month) is month
+    assert report_periods.for_comparison(two_days) is two_days
+    compared = report_periods.for_comparison(day)
+    assert report_periods.timestamp(compared.begin) == "2026-11-22T00:00:00Z"
+    assert (compared.recent_begin, compared.recent_end, compared.cell) == (day.recent_begin, day.recent_end, DAY)
+
+
 @given(TIMES, st.integers(1, 2800 * 86_400))
 def test_a_period_contains_what_was_asked_for(until: datetime, seconds: int) -> None:
     since = until - timedelta(seconds=seconds)
@@ -59,7 +73,8 @@ def test_a_period_contains_what_was_asked_for(until: datetime, seconds: int) -> 
     assert period.end >= until.timestamp() - 1
     assert (period.end - period.begin) % period.step == 0
     assert period.begin % period.cell == period.end % period.cell == 0
-    assert 1 <= period.steps <= 401
+    assert 1 <= period.steps <= 402
+    assert period.step != WEEK or datetime.fromtimestamp(period.begin, timezone.utc).weekday() == 0
     ticks = report_words.ticks(period)
     assert len(ticks) <= 8
     assert all(0 <= place < 1 for place, _ in ticks)
