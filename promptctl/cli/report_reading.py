@@ -62,7 +62,11 @@ def read(database: Database, names: Sequence[str], since: str, until: str | None
             test=extras.test(state.name),
         )
         for state in states.states
-        if state.archived_at is None or chosen or state.name in numbers.series or state.name in moves
+        # Neither an archived prompt nor one that was made after the period is part of it without uses or moves.
+        if (state.archived_at is None and state.created_at is None)
+        or chosen
+        or state.name in numbers.series
+        or state.name in moves
     ]
     return Report(
         database.label,

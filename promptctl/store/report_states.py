@@ -157,8 +157,7 @@ _STATES: LiteralString = """
         order by m.epoch desc limit 1
     ) m on true
     left join promptctl.versions v on v.name = s.name and v.version = a.version
-    where case when $1::text[] is null
-               then (s.archived_at is null or s.archived_at >= $2) and (s.created_at < $3 or a.epoch is not null)
+    where case when $1::text[] is null then s.archived_at is null or s.archived_at >= $2
                else s.name = any ($1) end
     order by s.name
 """
