@@ -36,7 +36,7 @@ def show(path: str, page: str, report: Report, form: str) -> None:
                     {"name": one.name, "metric": one.metric, "before": one.before, "after": one.after}
                     for one in report.findings.worse
                 ],
-                "tested": None if report.findings is None else report.findings.tested,
+                "tested": report.findings.tested,
             }
         )
         return
