@@ -29,7 +29,7 @@ class UsesRow(Record):
     """Sums over the uses of one version in one slot that have the same model, outcome and price tier.
 
     `slot` is the time of the use in seconds since 1970, divided by the length of a slot. `is_settled` is False if the
-    transaction that recorded the uses, or an older one, may still be running: such uses are read again. `with_tokens`
+    uses are read again: see `store.recent_uses`. `with_tokens`
     counts the uses that reported tokens. `fastest_ms`, `slowest_ms`, `buckets` and `counts` are about the successful
     uses that reported a response time, as in `rules.measurements`.
     """

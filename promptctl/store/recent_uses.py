@@ -1,9 +1,9 @@
 """What `promptctl top` reads: the uses of the last minutes, what the prompts serve, and whether either has changed.
 
-A reader that stays remembers a bound, `Uses.bound`: every transaction with a smaller number has ended, so that uses
-below it are read once. Uses from the bound on are read again by the next look, because a transaction that began earlier
-may commit later. A cluster that was restored, or failed over to, may give numbers again, so the bound holds for one
-connection only.
+A reader that stays remembers a position, `Uses.position`: which transactions had ended. The next look reads the uses of
+those that have ended since, so each use is read once, however long another transaction stays open. A standby does not
+know which transactions run, so it reads again from the oldest one on. A cluster that was restored, or failed over to,
+may give numbers again, so a position holds for one connection only.
 
 Times are text in UTC, whatever the settings of the session are.
 """
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 # Longer than the minutes of any window, and beyond the time of any use.
 _ONE_SLOT_SECONDS = 1e12
 _READ_ONLY: Statement = ("begin isolation level repeatable read, read only", [])
-_BOUND: LiteralString = """
-    pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint
-    + coalesce((select r.transaction_offset from promptctl.roll_up r), 0)
+# The snapshot, and the number from which on uses are read again. The numbers of uses are those of transactions plus an
+# offset. On a standby, a snapshot does not list the transactions that run.
+_SNAPSHOT: LiteralString = """
+    (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_snapshot_xmin(t.snapshot)
+                 else pg_catalog.pg_snapshot_xmax(t.snapshot) end::text::bigint + t.number, t.snapshot, t.number
+     from (select pg_catalog.pg_current_snapshot(),
+                  coalesce((select r.transaction_offset from promptctl.roll_up r), 0)) t (snapshot, number))
 """
 
 
@@ -46,11 +50,18 @@ class Look(Record):
     schema_version: int
 
 
+class Position(Record):
+    """What a read has seen: the uses of transactions below `bound`, without those in `running`, which had not ended."""
+
+    bound: int
+    running: Sequence[int]
+
+
 class Uses(Record):
-    """Uses that were read. `bound` is for the next look, `now` the server's time in seconds since 1970."""
+    """Uses that were read. `position` is for the next read, `now` the server's time in seconds since 1970."""
 
     rows: list[UsesRow]
-    bound: int
+    position: Position
     now: float
 
 
@@ -73,8 +84,10 @@ def look(database: Database) -> Look:
         """
         select pg_catalog.pg_snapshot_xmax(n.snapshot)::text::bigint,
                pg_catalog.pg_snapshot_xmin(n.snapshot)::text::bigint,
-               (select concat_ws(' ', count(*), sum(s.epoch), count(s.archived_at)) from promptctl.served s)
-               || ' ' || (select concat_ws(' ', count(*), sum(r.rollout), count(*) filter (where r.state = 'running'))
+               (select concat_ws(' ', count(*),
+                                 sum(hashtextextended(concat_ws(' ', s.name, s.epoch, s.archived_at), 0)))
+                from promptctl.served s)
+               || ' ' || (select concat_ws(' ', count(*), sum(hashtextextended(concat_ws(' ', r.rollout, r.state), 0)))
                           from promptctl.rollouts r where r.state in ('running', 'paused')),
                (select i.version from promptctl.installation i)
         from (select pg_catalog.pg_current_snapshot()) n (snapshot)
@@ -88,20 +101,32 @@ def read_prompts(database: Database, names: Sequence[str]) -> list[ServedPrompt]
     return _prompts(database.run_all(_served(names))[0])
 
 
-def read_uses(database: Database, names: Sequence[str], minutes: int, slot_seconds: float, bound: int | None) -> Uses:
-    """Return the uses of the last minutes that may be new since `bound`, with the next bound.
+def read_uses(
+    database: Database, names: Sequence[str], minutes: int, slot_seconds: float, since: Position | None
+) -> Uses:
+    """Return the uses of the last minutes that are new since a position, with the next position.
 
     None reads all of them. Without names, those of all prompts.
     """
-    _, _, rows, [(next_bound, now)], _ = database.run_all(
+    _, _, rows, [(bound, running, now)], _ = database.run_all(
         _READ_ONLY,
         # Enough to group a million uses in a hash table instead of sorting them on disk.
         ("set local work_mem = '64MB'", []),
-        _recent(names, minutes, slot_seconds, bound),
-        (f"select {_BOUND}, extract(epoch from now())::float8", []),  # noqa: S608 - of constants
+        _recent(names, minutes, slot_seconds, since),
+        (
+            f"""
+            select b.bound,
+                   (select string_agg((x.running::text::bigint + b.number)::text, ' ')
+                    from pg_catalog.pg_snapshot_xip(b.snapshot) x (running)),
+                   extract(epoch from now())::float8
+            from {_SNAPSHOT} b (bound, snapshot, number)
+            """,  # noqa: S608 - of constants
+            [],
+        ),
         ("commit", []),
     )
-    return Uses([_uses_row(row) for row in rows], next_bound, now)
+    position = Position(bound, [int(number) for number in (running or "").split()])
+    return Uses([_uses_row(row) for row in rows], position, now)
 
 
 def read_both(database: Database, names: Sequence[str], minutes: int) -> tuple[list[ServedPrompt], list[UsesRow]]:
@@ -158,8 +183,8 @@ def _served(names: Sequence[str]) -> Statement:
     )
 
 
-def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int | None) -> Statement:
-    """Return the statement for the uses of the last minutes. `bound` is that of the last look, or None.
+def _recent(names: Sequence[str], minutes: int, slot_seconds: float, since: Position | None) -> Statement:
+    """Return the statement for the uses of the last minutes. `since` is the position of the last read, or None.
 
     It groups by the comparisons of a price tier and not by their sum, as `usage._uses` does. The expression of a bucket
     is that of promptctl.histogram_bucket, which a viewer may not call. The numbers of a row are one text, because to
@@ -185,14 +210,14 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int 
                    sum(u.cache_write_tokens::float8) as cache_write_tokens,
                    min(t.response_ms) as fastest_ms, max(t.response_ms) as slowest_ms
             from promptctl.uses u
-            cross join (select {_BOUND}) b (bound)
+            cross join {_SNAPSHOT} b (bound, snapshot, number)
             cross join lateral (
                 select case when u.outcome = 'ok' then u.response_ms end,
                        case when u.outcome <> 'ok' or u.response_ms is null then null
                             when u.response_ms > 0.0009765625
                             then floor(ln(u.response_ms) * 46.16624130844683)::smallint else -320 end
             ) t (response_ms, bucket)
-            where u.recorded_in >= coalesce($4::bigint, 0)
+            where (u.recorded_in >= $4::bigint or u.recorded_in = any ($5::bigint[]))
               and u.recorded_at >= now() - $2::integer * interval '1 minute'
               and ($1::text[] = '{{}}' or u.name = any ($1::text[]))
             group by u.name, u.version, 3, u.model, u.outcome, 6, 7, coalesce(u.input_tokens > 100000, false),
@@ -200,7 +225,7 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, bound: int 
         ) u
         group by u.name, u.version, u.slot, u.model, u.outcome, u.tier, u.is_settled
         """,  # noqa: S608 - of constants
-        [list(names), minutes, slot_seconds, bound],
+        [list(names), minutes, slot_seconds, since.bound if since else 0, list(since.running) if since else []],
     )
 
 

@@ -26,13 +26,15 @@ def test_uses_of_transactions_that_commit_late_are_counted_once(
     run(sql, "select promptctl.create_version('greeter', 'Be kind.', activated => true)")
     early = connect(autocommit=False)
     window = Window(10.0)
-    bound: int | None = None
+    new_rows: list[int] = []
+    position: recent_uses.Position | None = None
 
     def counted() -> tuple[int, int]:
         """Read what is new, and return the uses and the errors in the window, which a full read has too."""
-        nonlocal bound
-        uses = recent_uses.read_uses(database, ["greeter"], 5, 10.0, bound)
-        bound = uses.bound
+        nonlocal position
+        uses = recent_uses.read_uses(database, ["greeter"], 5, 10.0, position)
+        position = uses.position
+        new_rows.append(sum(row.uses for row in uses.rows))
         window.add(uses.rows, uses.now)
         full = Window(10.0)
         every = recent_uses.read_uses(database, [], 5, 10.0, None)
@@ -56,6 +58,8 @@ def test_uses_of_transactions_that_commit_late_are_counted_once(
         run(sql, "select promptctl.roll_up_uses()")
         run(sql, FAILED)
         assert counted() == (5, 2)
+        # Each use was read once, although a transaction was open.
+        assert new_rows == [1, 1, 0, 2, 1]
         assert recent_uses.read_uses(database, ["other"], 5, 10.0, None).rows == []
     [(version, tally)] = window.by_version().items()
     assert version == ("greeter", 1)
@@ -90,3 +94,14 @@ def test_a_look_changes_with_moves_rollouts_and_transactions_and_else_stays(data
         moves, versions = recent_uses.read_moves(database, "greeter", 3)
         assert [move.kind for move in moves] == ["activate", "unsplit", "split"]
         assert versions == [2, 1]
+        # Two changes that leave the numbers and sums of all prompts as they were.
+        for version in (1, 2):
+            run(sql, f"select promptctl.create_version('second', 'Version {version}.')")
+        run(sql, "select promptctl.activate('{second,greeter}', '{1,1}')")
+        for name in ("greeter", "second"):
+            run(sql, f"select promptctl.start_rollout('{name}', 2)")
+        run(sql, "select promptctl.pause_rollout('greeter')")
+        before = recent_uses.look(database)
+        run(sql, "select promptctl.resume_rollout('greeter')")
+        run(sql, "select promptctl.pause_rollout('second')")
+        assert recent_uses.look(database).served != before.served

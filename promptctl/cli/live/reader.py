@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
     from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
-    from promptctl.store.recent_uses import Look, Move
+    from promptctl.store.recent_uses import Look, Move, Position
 
 POLL_SECONDS = 2.0
 # Many moves at once are read together.
@@ -212,7 +212,7 @@ class _Followed:
     def __init__(self, database: Database, names: Sequence[str], minutes: int) -> None:
         self._database, self._names, self._minutes = database, names, minutes
         self._window = rules.Window(minutes * 60 / rules.SLOTS)
-        self._bound: int | None = None
+        self._position: Position | None = None
         self._look: Look | None = None
         # The server's clock minus this machine's, in seconds.
         self._clock_offset = 0.0
@@ -246,9 +246,9 @@ class _Followed:
             self.prompts = store.read_prompts(self._database, self._names)
         if has_uses:
             uses = store.read_uses(
-                self._database, self._names, self._minutes, self._window.slot_seconds, self._bound
+                self._database, self._names, self._minutes, self._window.slot_seconds, self._position
             )  # fmt: skip
-            self._bound, self._clock_offset = uses.bound, uses.now - time.time()
+            self._position, self._clock_offset = uses.position, uses.now - time.time()
             self._window.add(uses.rows, uses.now)
             has_uses = before is None or bool(uses.rows)
         is_shorter = self._window.expire(self._now())
