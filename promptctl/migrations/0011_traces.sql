@@ -198,14 +198,15 @@ begin
         ]::regprocedure[]
     loop
         for granted in
-            select n.oid::regprocedure as routine, r.rolname as login
+            select n.oid::regprocedure as routine, r.rolname as login,
+                   case when a.is_grantable then ' with grant option' else '' end as option
             from pg_catalog.pg_proc o
             cross join aclexplode(o.proacl) a
             join pg_catalog.pg_roles r on r.oid = a.grantee
             join pg_catalog.pg_proc n on n.pronamespace = o.pronamespace and n.proname = o.proname and n.oid <> o.oid
             where o.oid = old and a.grantee <> o.proowner
         loop
-            execute format('grant execute on function %s to %I', granted.routine, granted.login);
+            execute format('grant execute on function %s to %I%s', granted.routine, granted.login, granted.option);
         end loop;
         execute format('drop function %s', old);
     end loop;

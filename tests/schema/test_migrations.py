@@ -263,7 +263,10 @@ def test_a_grant_that_an_administrator_made_survives(
     try:
         sql.execute("grant usage on schema promptctl to reporting")
         sql.execute("grant select on promptctl.prompts to reporting")
+        sql.execute("grant execute on function promptctl.record_use to reporting with grant option")
         assert as_owner("db", "migrate").code == 0
+        granted = "has_function_privilege('reporting', 'promptctl.record_use'::regproc, 'execute with grant option')"
+        assert value(sql, f"select {granted}")
         with psycopg.connect(logins.dsn(old_database, user="reporting")) as reporting:
             assert value(reporting, "select count(*) from promptctl.prompts") > 0
     finally:
@@ -498,6 +501,18 @@ def test_a_view_on_a_changed_column_is_named(as_owner: Promptctl, sql: Connectio
     assert rows(sql, CATALOG) == before
     sql.execute("drop view report")
     assert as_owner("db", "migrate").code == 0
+
+
+@pytest.mark.parametrize("old_template", [10], indirect=True)
+def test_a_function_that_uses_a_replaced_function_is_named(as_owner: Promptctl, sql: Connection) -> None:
+    body = "begin atomic select promptctl.record_use(n, 1, 0); end"
+    sql.execute(f"create function own(n text) returns uuid language sql {body}")
+    failure = check_json_failure(as_owner("db", "migrate", "--json"), 1)
+    assert failure["code"] == "migration_failed"
+    assert "function public.own(text) depends on function promptctl.record_use" in failure["message"]
+    sql.execute("drop function own")
+    assert as_owner("db", "migrate").code == 0
+    sql.execute(f"create function own(n text) returns uuid language sql {body}")
 
 
 def test_a_login_that_does_not_own_the_schema_cannot_migrate(
