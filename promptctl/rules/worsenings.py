@@ -155,8 +155,9 @@ def _is_beyond(forecast: _Forecast, level: float) -> bool:
     count, now = len(forecast.days), forecast.worsening.uses
     every = sum(uses for _, uses in forecast.days)
     mean = math.fsum(value * uses for value, uses in forecast.days) / every
-    # The variance of one use, if days differ only because their uses do.
-    variance = math.fsum(uses * (value - mean) ** 2 for value, uses in forecast.days) / (count - 1)
+    # The variance of one use, if days differ only because their uses do. As if one more use had differed by 1, because
+    # equal days do not mean that no use will ever differ.
+    variance = math.fsum(uses * (value - mean) ** 2 for value, uses in forecast.days) / (count - 1) + 1 / every
     # If days differ by themselves, that is the variance of a day with so many uses.
     usual = (every - sum(uses * uses for _, uses in forecast.days) / every) / (count - 1)
     skewed = _SKEWNESS / math.sqrt(now) * (exact_tests.normal_quantile(1 - level) ** 2 - 1) / 6

@@ -52,7 +52,7 @@ class CellUsage(Record):
 
 
 class Clock(Record):
-    """The time of the server, the watermark, and the models that uses named."""
+    """The time of the server, and the watermark."""
 
     now: Timestamp
     rolled_below: int

@@ -49,34 +49,36 @@ _USE = """
            u.input_tokens, u.output_tokens, u.model::text, replace(u.trace_id::text, '-', ''), u.request_id::text
     from promptctl.uses u
     where ($1::text is null or u.name = $1)
-      -- Uses before this time may be deleted at any time.
-      and u.recorded_at >= greatest(coalesce(now() + $2::interval, $3::timestamptz),
-                                    (select r.dropped_before from promptctl.roll_up r))
+      and u.recorded_at >= $2::timestamptz
 """
-_FAILED: LiteralString = _USE + "and u.outcome <> 'ok' order by u.recorded_at desc, u.id limit $4"
+_FAILED: LiteralString = _USE + "and u.outcome <> 'ok' order by u.recorded_at desc, u.id limit $3"
 _SLOWEST: LiteralString = (
-    _USE + "and u.outcome = 'ok' and u.response_ms is not null order by u.response_ms desc, u.id limit $4"
+    _USE + "and u.outcome = 'ok' and u.response_ms is not null order by u.response_ms desc, u.id limit $3"
 )
 
 
-def read(database: Database, name: str | None, since: Timestamp, most: int) -> WorstUses:
-    """Return at most so many failed and so many slow uses of a prompt or, without a name, of all, in one round trip.
+# The time that is asked for, the time before which uses were dropped, and the later of both.
+_BOUNDS: LiteralString = """
+    select q.since, nullif(d.dropped_before, '-infinity'), greatest(q.since, d.dropped_before)
+    from (select coalesce(now() + $1::interval, $2::timestamptz)) q (since)
+    left join promptctl.roll_up d on true -- without a row before the first roll-up
+"""
 
-    `since` is RFC 3339, or `-2h` for two hours ago by the server's clock. Raises NotFound.
+
+def read(database: Database, name: str | None, since: Timestamp, most: int) -> WorstUses:
+    """Return at most so many failed and so many slow uses of a prompt or, without a name, of all.
+
+    `since` is RFC 3339, or `-2h` for two hours ago by the server's clock. Raises NotFound. A first round trip reads the
+    time from which uses are complete. The statements of the second one get it as a constant, so that the planner knows
+    whether the index of times or that of prompts leads to fewer uses.
     """
     age, moment = (since, None) if since.startswith("-") else (None, since)
-    selection = [name, age, moment, most]
-    _, _, [(began, kept_from)], failed, slowest, _ = database.run_all(
+    [(began, kept_from, begin)] = database.run(_BOUNDS, age, moment)
+    selection = [name, begin, most]
+    _, _, failed, slowest, _ = database.run_all(
         ("begin isolation level repeatable read, read only", []),
         # The planner expects more rows than there are in a short time, and compiling takes longer than reading them.
         ("set local jit = off", []),
-        (
-            """
-            select coalesce(now() + $1::interval, $2::timestamptz),
-                   (select nullif(r.dropped_before, '-infinity') from promptctl.roll_up r)
-            """,
-            [age, moment],
-        ),
         (_FAILED, selection),
         (_SLOWEST, selection),
         ("commit", []),

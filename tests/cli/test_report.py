@@ -303,7 +303,7 @@ def test_large_pages(promptctl: Promptctl, sql: Connection, browser: browsers.Br
     assert promptctl("report", "--html", "-", *period).out.encode() == page
     text = Elements(page.decode()).text
     assert (
-        "20 prompts had enough uses. Tested: failed uses of 20 prompts, P95 of 20 prompts, cost of a use of 20 prompts, score of"
+        "20 prompts had enough uses. Tested: failed uses of 20 prompts, P95 of 20 prompts, cost of a use of 20 prompts,"
         in text
     )
     # Without days before, two numbers cannot be tested, and the page says so.

@@ -59,6 +59,9 @@ def window(
         ({"recent": (25, 0), "costs": (1.0, 2.5), "spread": 0.05}, ["cost"]),
         ({"recent": (25, 0), "scores": (0.8, 0.65)}, []),
         ({"recent": (25, 0), "scores": (0.8, 0.3)}, ["score"]),
+        # Days without any difference do not mean that a use of the last day cannot differ.
+        ({"recent": (25, 0), "scores": (0.8, 0.77), "spread": 0.0}, []),
+        ({"recent": (25, 0), "scores": (0.8, 0.6), "spread": 0.0}, ["score"]),
         ({"recent": (19, 19)}, []),
         (
             {"recent": (100, 30), "costs": (1.0, 1.3), "scores": (0.8, 0.6), "slower": 20},
