@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.output import prometheus_text, prometheus_view
-from promptctl.rules import exported_counters
+from promptctl.output import prometheus_text
 from tests.commands import check_failure
 
 if TYPE_CHECKING:
@@ -152,25 +151,3 @@ def test_labels_are_escaped() -> None:
     page = prometheus_text.text([family, empty])
     assert page == '# HELP a back\\\\slash "\\n\n# TYPE a gauge\na{b="back\\\\slash \\"\\n"} 1.5\na 1\n'
     check_with_promtool(page.replace("# HELP a", "# HELP a "))
-
-
-def test_versions_are_bounded_and_those_that_are_served_come_first(sql: Connection) -> None:
-    from promptctl.rules.measurements import Measurements, UseSums
-
-    def used(version: int, time: str) -> UseSums:
-        reported = (0, 0, 0, None, 0, None, 0, None, None, None, 0, None, None, None, 0, None, 0, None)
-        return UseSums("x", version, None, None, None, True, 0, 1, *reported, time)
-
-    def no_price(*_: object) -> None:
-        pass
-
-    uses = [used(version, f"2026-11-20T00:00:{version % 60:02}Z") for version in range(1, 10_001)]
-    uses += [used(20_000, "2026-11-18T00:00:00Z")]
-    measured = Measurements([], uses, [], [], [], {})
-    serving = {("x", 1), ("x", 20_001), ("y", 1)}
-    exported = exported_counters.counters(measured, serving, "2026-11-19T00:00:00.5Z", no_price)
-    references = [(one.name, one.version) for one in exported]
-    assert references == sorted(
-        [*serving, *(("x", 9959 - 60 * number) for number in range(exported_counters.MOST_VERSIONS - 2))]
-    )
-    assert prometheus_view.OTHER_PROMPTS == "other prompts"
