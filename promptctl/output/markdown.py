@@ -15,6 +15,8 @@ MOST_CHARACTERS = 60_000
 # After so many parts that do not fit into a comment, the others are not made.
 MOST_MISFITS = 20
 _MENTIONS = re.compile(r"(?<![0-9A-Za-z])@")
+# What GitHub makes a link of without any syntax. An address of an e-mail stays one, because authors are addresses.
+_LINKS = re.compile(r"(?i)(?:https?|ftp):(?=//)|www(?=\.)")
 
 
 def details(heading: str, diff: str) -> str:
@@ -41,7 +43,7 @@ def code(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text without Markdown syntax and without mentions of users."""
+    """Return a text without Markdown syntax, links and mentions of users."""
     escaped = stream.one_line(text)
     for character in "\\`*_[]#|~":
         escaped = escaped.replace(character, f"\\{character}")
@@ -49,6 +51,7 @@ def escaped(text: str) -> str:
         # Between two of them, GitHub reads a formula.
         escaped = escaped.replace("$", "\\$")
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _LINKS.sub("\\g<0>\u200b", escaped)
     # An @ mentions a user, but for the one in an address, which has a letter or a digit before it.
     return _MENTIONS.sub("@\u200b", escaped)
 

@@ -18,7 +18,15 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 # Characters that control a terminal instead of being displayed: C0 and C1 controls and bidirectional controls.
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
-_LINE_ESCAPES = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_LINE_ESCAPES = (
+    _ESCAPES
+    | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+    | {
+        # The separators of lines and of paragraphs, which Markdown, HTML and Python break lines at.
+        code: f"\\u{code:04x}"
+        for code in (0x2028, 0x2029)
+    }
+)
 _TEXT_ESCAPES = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
 # The format of COPY escapes single bytes. A C1 control has two bytes in UTF-8, and the first is always c2.
 _TSV_ESCAPES = {

@@ -85,15 +85,11 @@ def _row(use: WorstUse, *, with_names: bool, has_traces: bool, is_terminal: bool
         use.response_ms,
         *([use.trace_id] if has_traces else []),
         use.first_token_ms,
-        None if use.input_tokens is None and use.output_tokens is None else _tokens(use),
+        None if use.input_tokens is None or use.output_tokens is None else use.input_tokens + use.output_tokens,
         use.model,
         use.request_id,
         *([] if is_terminal else [use.id]),
     ]
-
-
-def _tokens(use: WorstUse) -> int:
-    return (use.input_tokens or 0) + (use.output_tokens or 0)
 
 
 def _clock(timestamp: str) -> str:

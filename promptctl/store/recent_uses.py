@@ -219,6 +219,8 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, since: Posi
             ) t (response_ms, bucket)
             where (u.recorded_in >= $4::bigint or u.recorded_in = any ($5::bigint[]))
               and u.recorded_at >= now() - $2::integer * interval '1 minute'
+              -- Without uses of a clock that is ahead, but with those that were committed a moment after now().
+              and u.recorded_at < now() + interval '10 seconds'
               and ($1::text[] = '{{}}' or u.name = any ($1::text[]))
             group by u.name, u.version, 3, u.model, u.outcome, 6, 7, coalesce(u.input_tokens > 100000, false),
                      coalesce(u.input_tokens > 200000, false)

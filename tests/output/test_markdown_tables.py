@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -35,8 +37,10 @@ def cells(text: str) -> list[list[str]]:
 @example("a | b `c` ``` <b>d</b> *e* _f_ [g](http://h) ~~i~~ # j @ada &amp; \\| \\")
 @example("two\nlines\r\n\x1b[31mred\x1b[0m \u202eright \u200d zero $a$ ![x](y)")
 @example("---")
+@example("https://evil.example HTTP://e/x.png ftp://e www.evil.example _www.e \u2028 \u2029")
 def test_a_cell_keeps_its_text_and_is_never_markup(text: str) -> None:
     table = markdown_table.text(COLUMNS, [[1, "▍", None, text], [2, "", "2026-11-12T09:30:05.5Z", "x"]])
+    assert not re.search(r"(?i)(https?|ftp)://|www\.|[\u2028\u2029]", table)
     heading, first, second = cells(table)
     assert heading == ["VERSION", "WHEN", "WHY"]
     assert second == ["2", "2026-11-12 09:30:05 UTC", "x"]

@@ -61,6 +61,11 @@ def test_uses_of_transactions_that_commit_late_are_counted_once(
         # Each use was read once, although a transaction was open.
         assert new_rows == [1, 1, 0, 2, 1]
         assert recent_uses.read_uses(database, ["other"], 5, 10.0, None).rows == []
+        # A use with a time in the future is none of the last minutes.
+        run(sql, "set session_replication_role = replica")
+        run(sql, "update promptctl.uses set recorded_at = now() + interval '50 minutes' where outcome <> 'ok'")
+        full = recent_uses.read_uses(database, [], 5, 10.0, None)
+        assert sum(row.uses for row in full.rows) == 3
     [(version, tally)] = window.by_version().items()
     assert version == ("greeter", 1)
     assert tally.spent == {("m", 0): [300000.0, 3.0, 0.0, 0.0]}
