@@ -269,6 +269,21 @@ def part_cost(part: UseSums, price: Price, *, with_cache: bool) -> float | None:
     return None if cost is None else cost * count
 
 
+def tokens_cost(
+    input_tokens: float, output_tokens: float, cache_read: float, cache_write: float, prices: Mapping[str, float]
+) -> float:
+    """Return the cost of tokens in US dollars. `prices` are those of one token: of input, output and both of the cache.
+
+    The input counts the tokens of the cache too. Where it was not reported, theirs are all of it.
+    """
+    return (
+        max(input_tokens - cache_read - cache_write, 0.0) * prices["input"]
+        + output_tokens * prices["output"]
+        + cache_read * prices["cache_read"]
+        + cache_write * prices["cache_write"]
+    )
+
+
 def _sum_if_known(amounts: Sequence[float | None]) -> float | None:
     """Return the sum; None if there is no amount, or if one of them is not known."""
     total = 0.0

@@ -254,7 +254,8 @@ def numbers(cells: Sequence[CellSums], times: Times, price: TokenPrice) -> Numbe
 def _amounts(cell: CellSums, tokens: Mapping[str, float]) -> tuple[float, float]:
     """Return the cost of a cell in dollars, and what it would be without a cache."""
     read, write = cell.cache_read or 0, cell.cache_write or 0
-    fresh = max(cell.input - read - write, 0)
-    output = cell.output * tokens["output"]
-    amount = fresh * tokens["input"] + read * tokens["cache_read"] + write * tokens["cache_write"] + output
-    return amount, (fresh + read + write) * tokens["input"] + output
+    every_input = max(cell.input, read + write)
+    return (
+        statistics.tokens_cost(every_input, cell.output, read, write, tokens),
+        statistics.tokens_cost(every_input, cell.output, 0, 0, tokens),
+    )

@@ -146,16 +146,11 @@ class Tally:
         if not self.with_tokens:
             return None
         total = 0.0
-        for (model, tier), (input_tokens, output_tokens, cache_read, cache_write) in self.spent.items():
+        for (model, tier), tokens in self.spent.items():
             price = None if model is None else prices(model, tier)
             if price is None:
                 return None
-            total += (
-                max(input_tokens - cache_read - cache_write, 0.0) * price["input"]
-                + output_tokens * price["output"]
-                + cache_read * price["cache_read"]
-                + cache_write * price["cache_write"]
-            )
+            total += statistics.tokens_cost(*tokens, price)
         return total
 
     def _add_range(self, fastest: float | None, slowest: float | None) -> None:
