@@ -16,9 +16,9 @@ _ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if ha
 
 
 @contextlib.contextmanager
-def terminated() -> Generator[None]:
-    """Raise errors.Terminated for SIGTERM and SIGHUP in this block, so that it records or cleans up before the end."""
-    numbers = [number for number in _ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+def terminated(*others: signal.Signals) -> Generator[None]:
+    """Raise errors.Terminated for SIGTERM, SIGHUP and `others` in this block, so that it cleans up before the end."""
+    numbers = [number for number in (*_ENDING_SIGNALS, *others) if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _terminate)
     try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from promptctl.store.recent_uses import Move
 
 LONGEST_CELL = 200
+_LONGEST_DURATION = 10
 # Units of an age, and how many of each make the next one.
 _UNITS = ((60, "s"), (60, "m"), (24, "h"), (1000, "d"))
 
@@ -72,8 +73,11 @@ def text(value: int | str | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a duration; a dash for None."""
-    return NOTHING if value is None else time_text.brief(value)
+    """Return a duration, in hours if it has more than 10 characters otherwise; a dash for None."""
+    if value is None:
+        return NOTHING
+    text = time_text.brief(value)
+    return text if len(text) <= _LONGEST_DURATION else f"{value / 3_600_000:.0f} h"
 
 
 def cost(dollars: float | None, with_tokens: int, cost_state: str) -> str:

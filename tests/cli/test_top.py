@@ -126,7 +126,7 @@ def test_keys_react_while_the_database_does_not_answer_and_a_poll_finds_moves_wi
             assert terminal.end() == 0
 
 
-@pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM", "SIGHUP", "a bug"])
+@pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM", "SIGHUP", "SIGUSR1", "a bug"])
 def test_every_end_leaves_the_terminal_as_it_was(
     ending: str, demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
@@ -208,6 +208,8 @@ def test_what_cannot_be_shown_is_refused(words: list[str], code: int, message: s
 def test_a_terminal_that_is_dumb_an_unknown_name_and_a_lost_database_are_errors_at_the_start(demo: Promptctl) -> None:
     dumb = demo.on_terminal("top")
     assert (dumb.code, "TERM is dumb" in dumb.out, "promptctl top --once" in dumb.out) == (2, True, True)
+    unset = demo.on_terminal("top", env={"TERM": ""})
+    assert (unset.code, "TERM is not set" in unset.out) == (2, True)
     unknown = demo.on_terminal("top", "defualt-system-prompt", env={"TERM": "xterm"})
     assert (unknown.code, "no prompt" in unknown.out, LEFT.decode() in unknown.out) == (4, True, False)
     unreachable = demo.on_terminal("top", env={"TERM": "xterm", "DATABASE_URL": "postgresql://127.0.0.1:1/x"})

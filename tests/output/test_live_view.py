@@ -136,6 +136,11 @@ def test_no_line_is_wider_or_taller_than_the_terminal() -> None:
         assert shown.count("  67\n") + shown.count("  0\n") == live_view.rows(many, 40, height)
 
 
+def test_a_long_time_keeps_its_unit() -> None:
+    shown = [live_cells.milliseconds(value) for value in (None, 1.0, 125_000.0, 5_999_000.0, 1e12)]
+    assert shown == ["-", "1 ms", "2 min 5 s", "2 h", "277778 h"]
+
+
 def test_the_screen_says_why_it_has_no_prices() -> None:
     for width in (40, 80):
         shown = " ".join(text(live_view.screen(view(cost_state="missing", shows_help=True), width, 24)).split())

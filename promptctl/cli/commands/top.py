@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from promptctl import errors
@@ -88,7 +89,8 @@ def _check_terminal(run: Run) -> None:
         stream_name = "input" if has_output else "output"
         raise errors.Usage("no_terminal", f"top needs a terminal, and standard {stream_name} is not one", hint=hint)
     if not stream.supports_escapes(sys.stdout):
-        raise errors.Usage("no_terminal", "top needs a terminal that can move the cursor: TERM is dumb", hint=hint)
+        problem = "TERM is dumb" if os.environ.get("TERM") else "TERM is not set"
+        raise errors.Usage("no_terminal", f"top needs a terminal that can move the cursor: {problem}", hint=hint)
     if option:
         raise errors.Usage("usage", f"{option.strip()} needs --once", hint=hint)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from promptctl.cli import interruption
 from promptctl.cli.live.choices import Choices
 from promptctl.cli.live.reader import Reader
-from promptctl.cli.live.terminal import Terminal
+from promptctl.cli.live.terminal import ENDING_SIGNALS, Terminal
 from promptctl.output import live_cells, live_view, stream
 from promptctl.output.live_display import LiveDisplay
 from promptctl.rules import use_window
@@ -30,7 +30,7 @@ def run(target: Target, names: Sequence[str], minutes: int, sort: str, label: st
     terminal = Terminal(display.start, display.stop)
     reader = Reader(target, names, minutes, label, terminal.wake)
     screen = _Screen(reader, display, minutes, Choices(sort))
-    with interruption.terminated(), terminal.opened():
+    with interruption.terminated(*ENDING_SIGNALS), terminal.opened():
         reader.start()
         while not screen.state.should_quit:
             if reader.bug is not None:

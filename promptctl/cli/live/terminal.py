@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 # After Esc, the other bytes of an arrow follow at once. A slow line may take a while.
 _SEQUENCE_SECONDS = 0.1
 _LOCAL_FLAGS, _CONTROL_CHARACTERS = 3, 6
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+# They end a process at once unless it handles them, and would leave the terminal without echo.
+ENDING_SIGNALS = (signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
+_SIGNALS = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH, *ENDING_SIGNALS
+)  # fmt: skip
 
 
 class Terminal:
