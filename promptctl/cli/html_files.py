@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from promptctl import atomic_files, errors
 from promptctl.rules import references
@@ -11,8 +12,11 @@ from promptctl.rules import references
 
 def write(path: str, page: str) -> None:
     """Replace the file with a report, a page of HTML or XML. Raises Failed (`cannot_write`)."""
+    from promptctl.cli import interruption
+
     try:
-        atomic_files.write(path, page.encode())
+        with interruption.terminated():
+            atomic_files.write(path, page.encode())
     except OSError as problem:
         raise cannot_write(path, problem.strerror or str(problem)) from None
 
@@ -23,6 +27,7 @@ def check(path: str) -> None:
     number = (
         errno.EISDIR if os.path.isdir(path)
         else errno.ENOENT if not os.path.isdir(folder)
+        else errno.EROFS if _is_read_only(folder)
         else errno.EACCES if not os.access(path if os.path.exists(path) else folder, os.W_OK)
         else 0
     )  # fmt: skip
@@ -30,9 +35,13 @@ def check(path: str) -> None:
         raise cannot_write(path, os.strerror(number))
 
 
+def _is_read_only(folder: str) -> bool:
+    """Whether the file system of a folder is read-only. Windows does not say."""
+    return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def open_in_browser(path: str) -> None:
     """Open a file in the browser of the desktop, or that of the variable BROWSER. Raises Failed (`no_browser`)."""
-    import sys
     import webbrowser
     from pathlib import Path
 

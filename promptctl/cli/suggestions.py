@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Commands for which the access `viewer` is enough.
 _READING = (
-    "list", "show", "render", "diff", "history", "stats", "top", "export", "resolve", "compare", "route show",
+    "list", "show", "render", "diff", "history", "stats", "report", "top", "export", "resolve", "compare", "route show",
     "rollout status", "release list", "release show", "test list", "test show",
 )  # fmt: skip
 # Commands for which the access `ticker` is enough.

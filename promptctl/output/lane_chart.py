@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from promptctl.output.time_charts import Mark
 
 _TOP, _HEIGHT = 18, 20
+# The units of the stretched part.
+_WIDTH = 1000
 # The least height of the part of a candidate.
 _LEAST_PART = 3.0
 # The width of a character and of the space around a label, in pixels.
@@ -44,11 +46,9 @@ def text(segments: Sequence[Segment], all_marks: Sequence[Mark], description: st
     Marks whose numbers would cover each other are merged into one, whose label has the first and the last number or, if
     a clock was set and others are between them, how many there are.
     """
-    boxes: list[str] = []
     labels: list[str] = []
     height = _TOP + _HEIGHT + 4
     for segment in segments:
-        boxes += _boxes(segment)
         fitting = {width: _fitting(segment, width) for width in (WIDE, NARROW)}
         middle = time_charts.percent(segment.begin + (segment.end - segment.begin) / 2)
         labels += _by_width(fitting, middle, "32", "in")
@@ -73,17 +73,28 @@ def text(segments: Sequence[Segment], all_marks: Sequence[Mark], description: st
     ]
     return (
         f'<svg class="lane" role="img" aria-label="{html_page.escaped(description)}" height="{height}">'
-        f"{''.join(boxes)}{''.join(labels)}{''.join(numbers)}</svg>"
+        f"{_boxes(segments)}{''.join(labels)}{''.join(numbers)}</svg>"
     )
 
 
-def _boxes(segment: Segment) -> list[str]:
-    place = f'x="{time_charts.percent(segment.begin)}" width="{time_charts.percent(segment.end - segment.begin)}"'
-    boxes = [f'<rect class="{segment.style}" {place} y="{_TOP}" height="{_HEIGHT}"/>']
-    if segment.share:
-        part = round(max(_LEAST_PART, _HEIGHT * segment.share), 1)
-        boxes.append(f'<rect class="part" {place} y="{_TOP + _HEIGHT - part:g}" height="{part:g}"/>')
-    return boxes
+def _boxes(segments: Sequence[Segment]) -> str:
+    """Return the parts of the lane. Those of one style are one path, so a lane with many moves is short."""
+    paths: dict[str, list[str]] = {}
+    for segment in segments:
+        begin, end = (round(_WIDTH * place) for place in (segment.begin, segment.end))
+        width = max(end - begin, 1)
+        paths.setdefault(segment.style, []).append(f"M{begin} 0h{width}v{_HEIGHT}h-{width}z")
+        if segment.share:
+            part = round(max(_LEAST_PART, _HEIGHT * segment.share), 1)
+            paths.setdefault("part", []).append(f"M{begin} {_HEIGHT}h{width}v-{part:g}h-{width}z")
+    # The part of a candidate lies over that of its version.
+    inner = "".join(
+        f'<path class="{style}" d="{"".join(paths[style])}"/>' for style in sorted(paths, key="part".__eq__)
+    )
+    return (
+        f'<svg y="{_TOP}" height="{_HEIGHT}" width="100%" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none">'
+        f"{inner}</svg>"
+    )
 
 
 def _fitting(segment: Segment, width: int) -> str:

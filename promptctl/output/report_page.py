@@ -73,8 +73,9 @@ def text(report: Report) -> str:
     parts += _recent(report, places)
     if report.prompts:
         parts += _table(report, places)
+    room = report_section.room(len(report.sections))
     parts += [
-        report_section.text(prompt, period, places[prompt.state.name])
+        report_section.text(prompt, period, places[prompt.state.name], room)
         for prompt in report.prompts
         if prompt.state.name in places
     ]

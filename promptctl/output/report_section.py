@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptctl.output import html_page, report_curves, report_words, stream
 from promptctl.records import Record
-from promptctl.rules import shares
+from promptctl.rules import report_periods, shares
 from promptctl.store import report_states
 
 TYPE_CHECKING = False
@@ -21,8 +21,24 @@ if TYPE_CHECKING:
 
 _MOST_VERSIONS = 12
 _MOST_CASES = 20
+# The rows of all tables of moves, but at least so many of each. A page of more than few sections has shorter reasons.
+_MOST_ROWS, _LEAST_MOVES, _FEW_SECTIONS = 120, 5, 6
+_MOST_CHARACTERS, _MOST_CHARACTERS_OF_MANY = 300, 100
 # An author of so many characters fits on the narrowest page.
 _MOST_KEPT = 32
+
+
+class Room(Record):
+    """How many moves the table of each section has, and how many characters of a reason, so that a page is small."""
+
+    moves: int
+    characters: int
+
+
+def room(sections: int) -> Room:
+    """Return the room of each section of a page with so many."""
+    moves = min(max(_MOST_ROWS // max(sections, 1), _LEAST_MOVES), report_states.MOST_MOVES)
+    return Room(moves, _MOST_CHARACTERS if sections <= _FEW_SECTIONS else _MOST_CHARACTERS_OF_MANY)
 
 
 class PromptReport(Record):
@@ -49,7 +65,7 @@ class PromptReport(Record):
         return self.moves[-1].number if self.moves else 0
 
 
-def text(prompt: PromptReport, period: ReportPeriod, place: int) -> str:
+def text(prompt: PromptReport, period: ReportPeriod, place: int, room: Room) -> str:
     """Return the section as HTML. `place` is the number of the prompt on the page."""
     state = prompt.state
     parts = [
@@ -58,7 +74,7 @@ def text(prompt: PromptReport, period: ReportPeriod, place: int) -> str:
         report_curves.text(period, prompt.series, prompt.moves, prompt.older, state.before),
     ]
     if prompt.moves:
-        parts.append(_moves(prompt))
+        parts.append(_moves(prompt, room))
     if prompt.series is not None and prompt.series.versions:
         parts.append(_versions(prompt, prompt.series))
     if prompt.fallbacks:
@@ -103,12 +119,12 @@ def failures(numbers: Numbers) -> str:
     return f"{numbers.errors:,} ({report_words.percent(rate)})" if numbers.errors else "0"
 
 
-def _moves(prompt: PromptReport) -> str:
-    listed = [move for move in reversed(prompt.moves) if move.number > prompt.move_count - report_states.MOST_MOVES]
+def _moves(prompt: PromptReport, room: Room) -> str:
+    listed = [move for move in reversed(prompt.moves) if move.number > prompt.move_count - room.moves]
     rows = [
         f'<tr><td class="number">{move.number}</td><td class="when">{report_words.minute(move.changed_at)}</td>'
         f'<td class="what">{html_page.escaped(report_words.what(move))}</td><td class="who">{kept(move.author)}</td>'
-        f'<td class="why">{html_page.escaped(report_words.why(move))}</td></tr>'
+        f'<td class="why">{html_page.escaped(report_words.why(move, room.characters))}</td></tr>'
         for move in listed
     ]
     head = "<tr><th>Mark</th><th>When (UTC)</th><th>What</th><th>By</th><th>Why</th></tr>"
@@ -119,7 +135,29 @@ def _moves(prompt: PromptReport) -> str:
         if left_out
         else ""
     )
+    note += _clock_note(prompt)
     return f'<h3>Moves</h3><table class="moves"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>{note}'
+
+
+def _clock_note(prompt: PromptReport) -> str:
+    """Return a paragraph about moves that have an earlier time than one before; '' without any."""
+    times = [report_periods.seconds(move.changed_at) for move in prompt.moves]
+    latest = 0
+    set_back = 0
+    for time in times:
+        set_back += time < latest
+        latest = max(latest, time)
+    if not set_back:
+        return ""
+    # The times of moves that are only counted are not known.
+    least = "At least " if prompt.older else ""
+    have = (
+        f"{least}{report_words.counted(set_back, 'move')} {'has' if set_back == 1 else 'have'} an earlier time than one"
+    )
+    return (
+        f'<p class="warning">{have} before, because a clock was wrong. The marks are at their times, and the lane is'
+        " drawn in the order in which they were made.</p>"
+    )
 
 
 def _versions(prompt: PromptReport, series: PromptSeries) -> str:

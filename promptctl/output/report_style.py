@@ -28,7 +28,8 @@ svg .in { text-anchor: middle; fill: var(--text); stroke: none; }
 svg .last { text-anchor: end; fill: var(--text); }
 svg .n { display: none; }
 svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
-.even, .odd, .none, .many { stroke: var(--back); stroke-width: 1; } .even { fill: var(--band); }
+.even, .odd, .none, .many { stroke: var(--back); stroke-width: 1; vector-effect: non-scaling-stroke; }
+.lane svg { max-width: none; } .even { fill: var(--band); }
 .odd { fill: var(--b); fill-opacity: .28; } .none { fill: none; stroke: var(--line); }
 .many { fill: var(--worse); fill-opacity: .3; } .part { fill: var(--b); fill-opacity: .5; }
 .k { white-space: nowrap; }

@@ -177,7 +177,7 @@ def _path(line: Line, y: Callable[[float], int]) -> str:
         for value in line.values:
             height = zero if value is None else y(value)
             if height != before:
-                parts.append(f"V{height}")
+                parts.append(_upright(before, height))
                 before = height
             parts.append("h2")
         parts.append(f"V{zero}z")
@@ -189,10 +189,16 @@ def _path(line: Line, y: Callable[[float], int]) -> str:
             if before_height is None:
                 parts.append(f"M{2 * step} {height}")
             elif height != before_height:
-                parts.append(f"V{height}")
+                parts.append(_upright(before_height, height))
             parts.append("h2")
         before_height = height
     return _joined_steps(parts)
+
+
+def _upright(before: int, height: int) -> str:
+    """Return the line from one height to another, absolute or relative, whichever is shorter."""
+    absolute, relative = f"V{height}", f"v{height - before}"
+    return relative if len(relative) < len(absolute) else absolute
 
 
 def _joined_steps(parts: Sequence[str]) -> str:

@@ -29,13 +29,17 @@ def lane(
 ) -> list[tuple[float, str, str]]:
     """Return the parts of the lane: width in percent, style, and the labels of a wide page in them."""
     text = report_curves.text(PERIOD, None, moves, older, before or Served(moves[0].previous_version))
-    parts = re.findall(r'<rect class="(?!part)(\w+)" x="([\d.]+)%" width="([\d.]+)%"', text)
+    parts = sorted(
+        (int(begin) / 10, int(width) / 10, style)
+        for style, path in re.findall(r'<path class="(odd|even|none|many)" d="([^"]*)"', text)
+        for begin, width in re.findall(r"M(\d+) 0h(\d+)", path)
+    )
     labels = [
         (float(x), label) for x, label in re.findall(r'<text x="([\d.]+)%" y="32" class="in(?: w)?">([^<]*)<', text)
     ]
     return [
-        (float(width), style, "".join(label for x, label in labels if float(begin) <= x <= float(begin) + float(width)))
-        for style, begin, width in parts
+        (width, style, "".join(label for x, label in labels if begin <= x <= begin + width))
+        for begin, width, style in parts
     ]
 
 
@@ -84,7 +88,7 @@ def test_the_lane_begins_with_the_split_before_the_period() -> None:
     assert lane(before=before) == [(100, "odd", "@3 | @4 50%")]
     text = report_curves.text(PERIOD, None, [], [], before)
     assert 'aria-label="active over time: @3 | @4 50%; 0 moves in the period"' in text
-    assert '<rect class="part" x="0%" width="100%" y="28" height="10"/>' in text
+    assert '<path class="part" d="M0 20h1000v-10h-1000z"/>' in text
     # A version that follows another one has another color, also 1 after 3, and its old one where it can.
     moves = [move(1, 2, 3, 1), move(2, 4, 1, 3), move(3, 6, 3, 2), move(4, 8, 2, 1)]
     assert [(style, label) for _, style, label in lane(*moves)] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors, working_directory
+from promptctl.cli import interruption
 from promptctl.output import export_view as output
 from promptctl.output import progress
 from promptctl.rules import references
@@ -47,7 +48,8 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
                 hint="promptctl list",
             )
         try:
-            exported = exporting.export(target, prompts, progress_bar, overwrite=force)
+            with interruption.terminated():
+                exported = exporting.export(target, prompts, progress_bar, overwrite=force)
         except exporting.FilesDiffer as failure:
             import shlex
 

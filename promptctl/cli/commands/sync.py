@@ -187,9 +187,11 @@ def _show_plan(
             text = f"{subject} in {database.label} {'are' if several else 'is'} in no synced folder"
             run.note(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
         if save_plan is not None:
+            from promptctl.cli import interruption
             from promptctl.sync import saved_plans
 
-            saved_plans.save(save_plan, title, database, outcome)
+            with interruption.terminated():
+                saved_plans.save(save_plan, title, database, outcome)
             import shlex
 
             messages.note(f"saved in {save_plan}: promptctl sync --apply-plan {shlex.quote(save_plan)} applies it")
