@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import errors
+from promptctl.cli import html_files
 from tests import browsers
 from tests.commands import check_failure, check_json_failure
 from tests.report_data import fill_sql
@@ -263,8 +267,26 @@ def test_the_old_file_stays_if_the_disk_is_full(demo: Promptctl) -> None:
         assert 'error: cannot write "disk/page.html": No space left on device\n' in ended.err
         assert [path.name for path in disk.iterdir()] == ["page.html"]
         assert (disk / "page.html").read_text() == "old"
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        ended = check_failure(demo("report", "--html", "disk/page.html"), 1)
+        assert 'error: cannot write "disk/page.html": Read-only file system\n' in ended.err
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_the_write_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupted(_: int) -> None:
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(errors.Terminated):
+        html_files.write(str(tmp_path / "page.html"), "page")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
 
 
 def test_open_calls_the_browser(demo: Promptctl, tmp_path: Path) -> None:
