@@ -42,7 +42,7 @@ def numbers(
     # The days that end before the last 24 hours begin.
     early = 0 if span is None else max(span[0] - period.begin, 0) // period.cell
     series = usage_series.series(sums, histograms, period.steps, period.step // period.cell, early, price)
-    parts: dict[str, _Parts] = {}
+    parts: dict[str, _ComparedCells] = {}
     if span is None:
         cells, times, begin = sums, histograms, period.begin
         hour_price = price
@@ -56,13 +56,13 @@ def numbers(
 
         for cell in sums:
             if cell.place < early:
-                parts.setdefault(cell.name, _Parts()).days.append(cell)
+                parts.setdefault(cell.name, _ComparedCells()).days.append(cell)
         for name, part in parts.items():
             part.take_early(series[name].early_times)
     # The first of the last 24 hours.
     edge = (period.recent_begin - begin) // HOUR
     for cell in cells:
-        of_prompt = parts.setdefault(cell.name, _Parts())
+        of_prompt = parts.setdefault(cell.name, _ComparedCells())
         (of_prompt.hours if cell.place < edge else of_prompt.recent).append(cell)
     for row in times:
         if row.name in parts:
@@ -72,7 +72,7 @@ def numbers(
     return ReportNumbers(series, worsenings.find(windows))
 
 
-class _Parts:
+class _ComparedCells:
     """The cells of one prompt: whole days before the last 24 hours, hours before them, and the last 24 hours.
 
     `times` has the response times before the last 24 hours, and those in them.

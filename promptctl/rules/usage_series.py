@@ -145,11 +145,11 @@ def series(
 
     `steps` is the number of steps in the period, and each has `cells_per_step` cells.
     """
-    by_name: dict[str, _Parts] = {}
+    by_name: dict[str, _PromptCells] = {}
     for cell in sums:
         parts = by_name.get(cell.name)
         if parts is None:
-            parts = by_name[cell.name] = _Parts()
+            parts = by_name[cell.name] = _PromptCells()
         parts.cells.append(cell)
         parts.steps.setdefault(cell.place // cells_per_step, []).append(cell)
         parts.versions.setdefault(cell.version, []).append(cell)
@@ -168,7 +168,7 @@ def series(
     return {name: parts.series(steps, price) for name, parts in by_name.items()}
 
 
-class _Parts:
+class _PromptCells:
     """The cells and histograms of one prompt, by step and by version."""
 
     __slots__ = ("cells", "early_times", "late_times", "step_times", "steps", "version_times", "versions")

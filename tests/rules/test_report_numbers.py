@@ -12,9 +12,19 @@ from promptctl.rules.usage_series import CellHistogram, CellSums
 PRICES = {"input": 1.0, "output": 0.0, "cache_read": 0.0, "cache_write": 0.0}
 
 
+def always(model: str, tier: int, place: int, /) -> dict[str, float] | None:
+    """Return the same prices for every model."""
+    return PRICES
+
+
+def if_known(model: str, tier: int, place: int, /) -> dict[str, float] | None:
+    """Return prices for one model only."""
+    return PRICES if model == "known" else None
+
+
 def cell(place: int, uses: int, errors: int = 0, cost: float = 1.0, **others: Any) -> CellSums:
     """Return a cell whose uses each have so many dollars, as tokens of input, and a score of 0.5."""
-    sums = {
+    sums: dict[str, Any] = {
         "name": "a", "version": 1, "place": place, "model": "known", "price_tier": 0, "uses": uses, "errors": errors,
         "good_with_input": 0, "good_input": 0.0, "good_with_output": 0, "good_output": 0.0, "with_tokens": uses,
         "input": uses * cost, "output": 0.0, "cache_read": None, "cache_write": None, "with_score": uses,
@@ -66,7 +76,7 @@ def test_hours_alone_have_no_days_to_predict_from() -> None:
     assert report_numbers.recent_cells(period) is None
     edge = (period.recent_begin - period.begin) // report_periods.HOUR
     cells = [cell(edge - 1, 100, 1), cell(edge, 100, 40, 3.0), cell(edge, 100, 0, name="b")]
-    found = report_numbers.numbers(period, cells, [], ([], []), lambda *_: PRICES)
+    found = report_numbers.numbers(period, cells, [], ([], []), always)
     assert [(one.metric, one.uses_before, one.uses) for one in found.findings.worse] == [("errors", 100, 100)]
     assert found.findings.tested == {"errors": 1, "time": 0, "cost": 0, "score": 0}
     assert (found.findings.compared, found.findings.few) == (1, 1)
@@ -76,7 +86,5 @@ def test_a_price_that_is_not_known_before_or_after_tests_no_cost() -> None:
     period = report_periods.choose("2026-03-10T18:30:00Z", "-8d", None)
     days = [cell(place, 100) for place in range(6)]
     hours = [cell(19, 100, cost=3.0, model="new")]
-    found = report_numbers.numbers(
-        period, days, [], (hours, []), lambda model, *_: PRICES if model == "known" else None
-    )
+    found = report_numbers.numbers(period, days, [], (hours, []), if_known)
     assert found.findings.tested == {"errors": 1, "time": 0, "cost": 0, "score": 1}

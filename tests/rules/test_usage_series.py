@@ -24,7 +24,7 @@ def price(model: str, tier: int, place: int, /) -> Mapping[str, float] | None:
 
 def cell(place: int = 0, version: int = 1, **others: Any) -> CellSums:
     """Return a cell with ten uses, of which two failed; the others reported 100 tokens of input and 5 of output."""
-    sums = {
+    sums: dict[str, Any] = {
         "name": "a", "version": version, "place": place, "model": "known", "price_tier": 0, "uses": 10, "errors": 2,
         "good_with_input": 8, "good_input": 800.0, "good_with_output": 8, "good_output": 40.0, "with_tokens": 8,
         "input": 800.0, "output": 40.0, "cache_read": None, "cache_write": None, "with_score": 0, "score": 0.0,
