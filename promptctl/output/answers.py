@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import messages, stream, tables
+from promptctl.output import messages, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def show_changes(sentences: Sequence[str], columns: Sequence[Column], rows: Sequ
     if stream.to_terminal():
         stream.write("".join([stream.one_line(sentence) + "\n" for sentence in sentences]))
         return
+    from promptctl.output import tables
+
     if stream.is_markdown():
         for sentence in sentences:
             write_line(sentence)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from promptctl.output import comparison_numbers as numbers
-from promptctl.output import markdown as markdown_parts
-from promptctl.output import markdown_table, messages, stream, table_columns, tables, time_text
+from promptctl.output import messages, stream, table_columns, tables, time_text
 from promptctl.records import Record
 from promptctl.rules import experiments, margins, shares, verdict_sentences
 
@@ -97,6 +96,8 @@ def show_separate(period: Period, form: str, show_statistics: Callable[[], None]
     sentence = f"{period.name}: versions {period.a} and {period.b} were never served side by side"
     remark = "A difference between these numbers may come from the time, not from the version."
     if form == "markdown":
+        from promptctl.output import markdown as markdown_parts
+
         stream.write(f"### {markdown_parts.escaped(sentence)}\n\n{remark}\n\n")
         show_statistics()
     elif stream.to_terminal():
@@ -179,6 +180,9 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 def markdown(comparison: Comparison, *, by_share: bool) -> str:
     """Return a comparison as Markdown, for a comment on a pull request."""
+    from promptctl.output import markdown as markdown_parts
+    from promptctl.output import markdown_table
+
     lines = [
         f"### {markdown_parts.escaped(heading(comparison))}",
         "",
