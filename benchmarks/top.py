@@ -42,6 +42,16 @@ select gen_random_uuid(), 'p' || to_char(1 + n % 500, 'FM00000'), 3, 0, 'claude-
        case when n % 50 = 0 then 'overloaded_error' else 'ok' end
 from generate_series(1, 200) n
 """
+# Uses of the last five minutes, which one statement of --once adds up.
+_IN_THE_WINDOW = """
+insert into promptctl.uses (id, name, version, epoch, model, input_tokens, output_tokens, response_ms, recorded_at)
+select gen_random_uuid(), 'p' || to_char(1 + n %% 500, 'FM00000'), 3, 0, 'claude-sonnet-5-5', n %% 3000, n %% 700,
+       100 + n %% 5000, now() - n * interval '290 s' / %(count)s
+from generate_series(1, %(count)s) n
+"""
+# Uses a second.
+_RATES = (20, 200, 2000)
+_WINDOW_SECONDS = 300
 _BATCHES_A_SECOND = 10
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -67,6 +77,7 @@ def main() -> int:
                 _screen(report, screen, sql, dsn, arguments.seconds)
             finally:
                 screen.end()
+            _busy(report, own, url, sql, arguments.turns)
     return report.close()
 
 
@@ -81,6 +92,20 @@ def _once(report: Report, own: str, url: list[str], turns: int) -> None:
     counts = [instructions(command.at(1), environment()) for command in (once, listing)]
     if counts[0] and counts[1]:
         report.add("top --once / list, instructions", counts[0] / counts[1], 1.5, note=f"{counts[0] / 1e6:.0f} M")
+
+
+def _busy(report: Report, own: str, url: list[str], sql: psycopg.Connection, turns: int) -> None:
+    report.heading("top --once with uses in its five minutes")
+    for rate in _RATES:
+        sql.execute("set session_replication_role = replica")
+        sql.execute("truncate promptctl.uses")
+        sql.execute("reset session_replication_role")
+        sql.execute(_IN_THE_WINDOW, {"count": rate * _WINDOW_SECONDS})
+        sql.execute("vacuum (analyze) promptctl.uses")
+        listing, once = Command("list", [own, "list", *url]), Command("top --once", [own, "top", "--once", *url])
+        run_in_turn([listing, once], turns, environment())
+        value, note = ratio(once.wall, listing.wall)
+        report.add(f"{rate} uses a second, / list, time", value, note=note)
 
 
 def _screen(report: Report, screen: Screen, sql: psycopg.Connection, dsn: str, seconds: int) -> None:

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
     Statement = tuple[LiteralString, Sequence[Any]]
 
-# Longer than the minutes of any window, and beyond the time of any use.
-_ONE_SLOT_SECONDS = 1e12
-_READ_ONLY: Statement = ("begin isolation level repeatable read, read only", [])
+# The planner estimates many more groups than there are, and would sort a million uses on disk. A hash table of 64 MB
+# holds the groups.
+_BEGIN: Sequence[Statement] = (
+    ("begin isolation level repeatable read, read only", []),
+    ("set local work_mem = '64MB'", []),
+    ("set local enable_sort = off", []),
+)
 # The snapshot, and the number from which on uses are read again. The numbers of uses are those of transactions plus an
 # offset. On a standby, a snapshot does not list the transactions that run.
 _SNAPSHOT: LiteralString = """
@@ -108,10 +112,8 @@ def read_uses(
 
     None reads all of them. Without names, those of all prompts.
     """
-    _, _, rows, [(bound, running, now)], _ = database.run_all(
-        _READ_ONLY,
-        # Enough to group a million uses in a hash table instead of sorting them on disk.
-        ("set local work_mem = '64MB'", []),
+    *_, rows, [(bound, running, now)], _ = database.run_all(
+        *_BEGIN,
         _recent(names, minutes, slot_seconds, since),
         (
             f"""
@@ -134,7 +136,8 @@ def read_both(database: Database, names: Sequence[str], minutes: int) -> tuple[l
 
     All uses are in one slot.
     """
-    prompts, rows = database.run_all(_served(names), _recent(names, minutes, _ONE_SLOT_SECONDS, None))
+    served, recent = _served(names), _recent(names, minutes, None, None)
+    *_, prompts, rows, _ = database.run_all(*_BEGIN, served, recent, ("commit", []))
     return _prompts(prompts), [_uses_row(row) for row in rows]
 
 
@@ -183,13 +186,20 @@ def _served(names: Sequence[str]) -> Statement:
     )
 
 
-def _recent(names: Sequence[str], minutes: int, slot_seconds: float, since: Position | None) -> Statement:
+def _recent(names: Sequence[str], minutes: int, slot_seconds: float | None, since: Position | None) -> Statement:
     """Return the statement for the uses of the last minutes. `since` is the position of the last read, or None.
+
+    Without `slot_seconds`, all uses are in one slot and settled: every key of a group takes time.
 
     It groups by the comparisons of a price tier and not by their sum, as `usage._uses` does. The expression of a bucket
     is that of promptctl.histogram_bucket, which a viewer may not call. The numbers of a row are one text, because to
     read a column takes longer than to split a text.
     """
+    slot: LiteralString = "floor(extract(epoch from u.recorded_at)::float8 / $3::float8)::bigint"
+    is_settled: LiteralString = "u.recorded_in < b.bound"
+    if slot_seconds is None:
+        # The parameter has a type in both.
+        slot, is_settled = "coalesce($3::float8::bigint, 0)", "true"
     return (
         f"""
         select u.name, u.model, u.outcome,
@@ -200,8 +210,7 @@ def _recent(names: Sequence[str], minutes: int, slot_seconds: float, since: Posi
                          array_agg(u.bucket) filter (where u.bucket is not null),
                          array_agg(u.uses) filter (where u.bucket is not null))
         from (
-            select u.name, u.version, floor(extract(epoch from u.recorded_at)::float8 / $3::float8)::bigint as slot,
-                   u.model, u.outcome, u.recorded_in < b.bound as is_settled, t.bucket,
+            select u.name, u.version, {slot} as slot, u.model, u.outcome, {is_settled} as is_settled, t.bucket,
                    coalesce(u.input_tokens > 100000, false)::integer
                    + coalesce(u.input_tokens > 200000, false)::integer as tier,
                    count(*) as uses, count(coalesce(u.input_tokens, u.output_tokens)) as with_tokens,
