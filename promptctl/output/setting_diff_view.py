@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from promptctl.output import diff_view, stream, table_columns, tables
+from promptctl.output import diff_view, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def show(differences: Sequence[Difference], old_name: str, new_name: str) -> Non
 
 def show_markdown(differences: Sequence[Difference]) -> None:
     """Write a table of the differences in Markdown."""
+    from promptctl.output import table_columns, tables
+
     columns = table_columns.columns(SETTING="name", CHANGE="name", OLD="text", NEW="text")
     rows = [
         (
