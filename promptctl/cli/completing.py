@@ -14,9 +14,9 @@ from promptctl.cli.formats import CHOICES, OF_STATS
 from promptctl.cli.parameters import FLAG, TEXTS
 from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.margins import METRICS
+from promptctl.rules.prompt_lines import SORT_KEYS
 from promptctl.rules.statistics import KEYS
 from promptctl.rules.template_syntax import STYLES
-from promptctl.rules.use_window import SORT_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from promptctl.rules.exported_counters import OTHER_PROMPTS
 from promptctl.rules.latency_buckets import BOUNDS_MS
 from promptctl.store.uses import UseRecord
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 # are kept. A version that was not used for a day gives its place to a new one, in processes that outlive many releases.
 MOST_PROMPTS, MOST_VERSIONS, MOST_MODELS = 1000, 10, 20
 _IDLE_SECONDS = 86_400
-# A blank distinguishes the first from the name of a prompt. The last is also used by totals.
-OTHER_PROMPTS, OTHER_VERSIONS, OTHER_MODELS = "other prompts", "other versions", "other models"
+# The last is also used by totals.
+OTHER_VERSIONS, OTHER_MODELS = "other versions", "other models"
 _NO_MODEL = ""
 
 

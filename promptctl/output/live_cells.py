@@ -13,7 +13,8 @@ from promptctl.records import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from promptctl.rules.use_window import PromptLine, Tally
+    from promptctl.rules.prompt_lines import PromptLine
+    from promptctl.rules.use_window import Tally
     from promptctl.store.recent_uses import Move
 
 LONGEST_CELL = 200
@@ -23,7 +24,7 @@ _UNITS = ((60, "s"), (60, "m"), (24, "h"), (1000, "d"))
 
 
 class Detail(Record):
-    """One prompt: its newest moves and versions, and its uses by version. The fields are those of PromptDetail."""
+    """One prompt: its newest moves and versions, its uses by version, and the course of its uses and errors."""
 
     name: str
     moves: Sequence[Move]

@@ -12,7 +12,7 @@ from promptctl.rules import shares
 if TYPE_CHECKING:
     from promptctl.output.live_cells import View
     from promptctl.output.live_table import Line
-    from promptctl.rules.use_window import PromptLine, ServedPrompt
+    from promptctl.rules.prompt_lines import PromptLine, ServedPrompt
 
 _COLUMNS = [
     LiveColumn("NAME", 0, False, live_cells.LONGEST_CELL), LiveColumn("ACTIVE", 8, True, 10),

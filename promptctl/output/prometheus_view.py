@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptctl.output import prometheus_text, stream
 from promptctl.output.prometheus_text import Family
 from promptctl.rules import latency_buckets
+from promptctl.rules.exported_counters import OTHER_PROMPTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,16 +13,14 @@ if TYPE_CHECKING:
 
     from promptctl.output.prometheus_text import Sample
     from promptctl.rules.exported_counters import VersionCounters
-    from promptctl.store.monitoring import Moment, ServedPrompt
+    from promptctl.store.monitoring import ExportedPrompt, Moment
 
-# A name with a blank cannot be that of a prompt.
-OTHER_PROMPTS = "other prompts"
 # Sums of floating-point numbers depend on the order of the addends, and a counter must never become smaller. So sums
 # are rounded: seconds to milliseconds, and dollars to a fraction of the price of one token.
 _SECONDS_DIGITS, _DOLLAR_DIGITS = 3, 9
 
 
-def show(versions: Sequence[VersionCounters], prompts: Sequence[ServedPrompt], moment: Moment) -> None:
+def show(versions: Sequence[VersionCounters], prompts: Sequence[ExportedPrompt], moment: Moment) -> None:
     """Print the page of metrics."""
     families = [*_counters(versions), *_served(prompts, moment), *_installation(moment)]
     stream.write(prometheus_text.text(families))
@@ -97,8 +96,8 @@ def _summary(
     return Family(f"promptctl_{name}", "summary", help, samples)
 
 
-def _served(prompts: Sequence[ServedPrompt], moment: Moment) -> list[Family]:
-    def gauge(name: str, help: str, samples: Iterable[tuple[ServedPrompt, dict[str, str], float | None]]) -> Family:
+def _served(prompts: Sequence[ExportedPrompt], moment: Moment) -> list[Family]:
+    def gauge(name: str, help: str, samples: Iterable[tuple[ExportedPrompt, dict[str, str], float | None]]) -> Family:
         return Family(
             f"promptctl_{name}",
             "gauge",

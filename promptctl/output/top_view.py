@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from promptctl.rules.use_window import PromptLine, ServedPrompt
+    from promptctl.rules.prompt_lines import PromptLine, ServedPrompt
 
 UNKNOWN_COST = "n/a"
 

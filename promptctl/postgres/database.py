@@ -80,8 +80,20 @@ class Database:
     def run_all(self, *statements: tuple[LiteralString, Sequence[Parameter]]) -> list[list[Row]]:
         """Run statements in one round trip and return the rows of each.
 
-        Outside `transaction` they are one transaction.
+        Outside `transaction` they are one transaction. It may begin with a `begin`, and then it ends with a `commit`.
         """
+        try:
+            return self._run_gated(statements)
+        except errors.Unreachable:
+            raise
+        except errors.PromptctlError:
+            if statements and statements[0][0].startswith("begin "):
+                # Otherwise the session would refuse the next statement, which may look for a hint.
+                self.run_unchecked("rollback")
+            raise
+
+    def _run_gated(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
+        """Run statements, with the gate before the first ones of a connection."""
         if self._checked:
             return self._pipeline(statements)
         # A `begin` must be first: the gate takes a snapshot, after which the isolation level cannot be set.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Of each prompt: the active version, the candidate, and those that were used last.
 MOST_VERSIONS = 10
+# The label of what a limit leaves out. A name with a blank cannot be that of a prompt.
+OTHER_PROMPTS = "other prompts"
 
 
 class VersionCounters(Record):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 
-class ServedPrompt(Record):
+class ExportedPrompt(Record):
     """What a prompt serves. `moved_at` is the time of the last change of it, in seconds since 1970.
 
     `basis_points` is the share of the candidate, out of 10 000. `rollout` is the state of the open rollout, running or
@@ -41,7 +41,7 @@ class Moment(Record):
     day_ago: Timestamp
 
 
-def read(database: Database, name: str | None) -> tuple[Moment, list[ServedPrompt]]:
+def read(database: Database, name: str | None) -> tuple[Moment, list[ExportedPrompt]]:
     """Return the present moment, and what a prompt or, without a name, all prompts in use serve, by name."""
     [moment], prompts = database.run_all(
         (
@@ -78,4 +78,4 @@ def read(database: Database, name: str | None) -> tuple[Moment, list[ServedPromp
             [name],
         ),
     )
-    return Moment(*moment), [ServedPrompt(*row) for row in prompts]
+    return Moment(*moment), [ExportedPrompt(*row) for row in prompts]

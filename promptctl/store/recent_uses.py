@@ -11,7 +11,8 @@ Times are text in UTC, whatever the settings of the session are.
 from __future__ import annotations
 
 from promptctl.records import Record
-from promptctl.rules.use_window import ServedPrompt, UsesRow
+from promptctl.rules.prompt_lines import ServedPrompt
+from promptctl.rules.use_window import UsesRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

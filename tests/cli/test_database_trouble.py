@@ -302,7 +302,8 @@ def test_a_role_without_permission_gets_a_one_line_error_and_a_hint(
         assert error["hint"] == f"ask postgres, the owner of the schema, to run: promptctl db grant {granted}"
     for words in (
         ["list"], ["show", "default-system-prompt"], ["history"], ["stats"], ["top", "--once"],
-        ["report", "--html", "-"], ["compare", "support", "@1"],
+        ["report", "--html", "-"], ["stats", "--worst", "3"], ["stats", "--format", "prometheus"],
+        ["compare", "support", "@1"],
     ):  # fmt: skip
         result = restricted(*words)
         # Viewer suffices, although the last one finds nothing.

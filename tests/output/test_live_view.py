@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl.output import live_cells, live_view
 from promptctl.output.text_width import columns_of
-from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
+from promptctl.rules.prompt_lines import PromptLine, ServedPrompt
+from promptctl.rules.use_window import Tally
 from promptctl.store.recent_uses import Move
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from promptctl.rules.use_window import SLOTS, PromptLine, ServedPrompt, UsesRow, Window, by_prompt, lines, ordered
+from promptctl.rules.prompt_lines import lines
+from promptctl.rules.use_window import SLOTS, UsesRow, Window, by_prompt
+from tests.rules.test_prompt_lines import prompt
 
 PRICES = {("a", 0): {"input": 1.0, "output": 10.0, "cache_read": 0.1, "cache_write": 2.0}}
 
@@ -22,10 +24,6 @@ def row(slot: int, uses: int = 1, **fields: Any) -> UsesRow:
         "cache_write_tokens": None, "fastest_ms": None, "slowest_ms": None, "buckets": [], "counts": [],
     }  # fmt: skip
     return UsesRow(**(known | fields))
-
-
-def prompt(name: str, moved_at: str | None = None) -> ServedPrompt:
-    return ServedPrompt(name, 1, None, 0, 0, None, None, None, None, None, None, None, moved_at, None, None)
 
 
 def test_unsettled_uses_are_replaced_and_settled_ones_are_kept() -> None:
@@ -68,21 +66,3 @@ def test_a_percentile_and_a_cost_are_absent_where_nothing_was_reported() -> None
     assert y.cost_per_hour_usd == pytest.approx((20 + 100 + 6 + 40) * 60)
     assert (z.with_tokens, z.cost_per_hour_usd) == (1, None)
     assert unused[1:] == (0, 0, None, 0, None)
-
-
-def test_the_order_has_missing_values_last_in_both_directions() -> None:
-    made = [
-        PromptLine(prompt("a", "2026-11-30T10:00:00Z"), 1, 0, None, 0, None),
-        PromptLine(prompt("b", "2026-11-30T10:00:00.5Z"), 9, 2, 80.0, 1, 0.5),
-        PromptLine(prompt("c"), 9, 1, 90.0, 1, None),
-    ]
-
-    def names(key: str, *, is_reversed: bool = False) -> str:
-        return "".join(line.prompt.name for line in ordered(made, key, is_reversed=is_reversed))
-
-    assert [names(key) for key in ("uses", "errors", "p95", "cost", "moved", "name")] == [
-        "bca", "bca", "cba", "bac", "bac", "abc",
-    ]  # fmt: skip
-    assert [names(key, is_reversed=True) for key in ("uses", "errors", "p95", "cost", "moved", "name")] == [
-        "abc", "acb", "bca", "bac", "abc", "cba",
-    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from promptctl.postgres import connecting
@@ -94,7 +95,8 @@ def test_a_look_changes_with_moves_rollouts_and_transactions_and_else_stays(data
         assert prompt[:7] == ("greeter", 2, None, 0, 0, None, None)
         assert (prompt.move_kind, prompt.move_from, prompt.move_to) == ("activate", 1, 2)
         [[moved_at]] = rows(sql, "select changed_at from promptctl.allocations order by epoch desc limit 1")
-        assert prompt.moved_at == moved_at.isoformat().replace("+00:00", "Z")
+        assert prompt.moved_at is not None
+        assert datetime.fromisoformat(prompt.moved_at) == moved_at
         assert [named.name for named in recent_uses.read_prompts(database, ["other", "nobody"])] == ["other"]
         moves, versions = recent_uses.read_moves(database, "greeter", 3)
         assert [move.kind for move in moves] == ["activate", "unsplit", "split"]

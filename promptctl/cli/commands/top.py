@@ -8,8 +8,7 @@ import sys
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.output import top_view as output
-from promptctl.rules import references
-from promptctl.rules import use_window as rules
+from promptctl.rules import prompt_lines, references, use_window
 from promptctl.store import recent_uses as store
 
 TYPE_CHECKING = False
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
-    from promptctl.rules.use_window import Prices, PromptLine, ServedPrompt
+    from promptctl.rules.prompt_lines import PromptLine, ServedPrompt
+    from promptctl.rules.use_window import Prices
 
 _DEFAULT_MINUTES = 5
 
@@ -58,8 +58,8 @@ def top(
         from promptctl.cli import numbers
 
         numbers.check("--minutes", minutes)
-    if sort is not None and sort not in rules.SORT_KEYS:
-        problem = f"--sort is one of {', '.join(rules.SORT_KEYS)}, not {references.quoted(sort)}"
+    if sort is not None and sort not in prompt_lines.SORT_KEYS:
+        problem = f"--sort is one of {', '.join(prompt_lines.SORT_KEYS)}, not {references.quoted(sort)}"
         raise errors.Usage("usage", problem)
     if once:
         if sort == "cost" and not cost:
@@ -99,13 +99,13 @@ def _show_once(run: Run, names: Sequence[str], minutes: int, sort: str, *, with_
     with run.database() as database:
         prompts, rows = store.read_both(database, names, minutes)
         _require(database, names, prompts)
-    totals: dict[str, rules.Tally] = {}
+    totals: dict[str, use_window.Tally] = {}
     for row in rows:
         if row.name not in totals:
-            totals[row.name] = rules.Tally()
+            totals[row.name] = use_window.Tally()
         totals[row.name].add_row(row)
     price = _prices(run) if with_cost and any(tally.with_tokens for tally in totals.values()) else _no_price
-    lines: list[PromptLine] = rules.ordered(rules.lines(prompts, totals, price, minutes * 60), sort)
+    lines: list[PromptLine] = prompt_lines.ordered(prompt_lines.lines(prompts, totals, price, minutes * 60), sort)
     output.show(lines, minutes, run.form, with_cost=with_cost)
     if not lines and stream.for_people() and run.form == "plain":
         messages.note(f"no prompt in {database.label} yet")

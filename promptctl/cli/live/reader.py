@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
 from promptctl.claude import prices
+from promptctl.output.live_cells import Detail
 from promptctl.postgres import connecting
 from promptctl.records import Record
+from promptctl.rules import prompt_lines
 from promptctl.rules import use_window as rules
 from promptctl.store import recent_uses as store
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
-    from promptctl.rules.use_window import PromptLine, ServedPrompt, Tally
+    from promptctl.rules.prompt_lines import PromptLine, ServedPrompt
+    from promptctl.rules.use_window import Tally
     from promptctl.store.recent_uses import Look, Move, Position
 
 POLL_SECONDS = 2.0
@@ -40,31 +43,17 @@ _MOVES = 10
 _CANNOT_LISTEN = "25006"
 
 
-class PromptDetail(Record):
-    """One prompt: its newest moves and versions, its uses by version, and the course of its uses and errors."""
-
-    name: str
-    moves: Sequence[Move]
-    versions: Sequence[int]
-    by_version: Mapping[int, Tally]
-    costs_usd: Mapping[int, float | None]
-    total: Tally
-    uses_course: Sequence[int]
-    errors_course: Sequence[int]
-
-
 class Reading(Record):
     """What was read last. It is replaced as a whole.
 
     `read_at` is `time.monotonic()` of the last answer of the database. `lost_at` is None while the database answers,
     else when it was lost (`time.time()`), and `problem` says why. `hint` is a command that helps, or "".
-    `cost_state` is `known`, `loading` or `missing`,
-    if no prices are installed.
+    `cost_state` is `known`, `loading`, or `missing` if no prices are installed.
     """
 
     label: str
     lines: Sequence[PromptLine]
-    detail: PromptDetail | None
+    detail: Detail | None
     read_at: float
     lost_at: float | None
     problem: str
@@ -170,7 +159,7 @@ class Reader:
         if is_unchanged:
             self.reading = _changed(before, read_at=now)
             return
-        lines = rules.lines(followed.prompts, followed.by_prompt, self._price, followed.seconds)
+        lines = prompt_lines.lines(followed.prompts, followed.by_prompt, self._price, followed.seconds)
         detail = followed.detail(self._price)
         self.reading = Reading(label, lines, detail, now, None, "", "", self._cost_state)
         self.is_loaded = True
@@ -262,7 +251,7 @@ class _Followed:
         self.is_changed = is_moved or has_uses or is_shorter or is_opened
         return True
 
-    def detail(self, price: rules.Prices) -> PromptDetail | None:
+    def detail(self, price: rules.Prices) -> Detail | None:
         """Return the prompt that is opened, None if none is."""
         name = self._opened
         if name is None:
@@ -275,7 +264,7 @@ class _Followed:
         total = self.by_prompt.get(name) or rules.Tally()
         moves, versions = self._moves
         uses_course, errors_course = self._window.course(name)
-        return PromptDetail(name, moves, versions, by_version, costs, total, uses_course, errors_course)
+        return Detail(name, moves, versions, by_version, costs, total, uses_course, errors_course)
 
     def _now(self) -> float:
         return time.time() + self._clock_offset

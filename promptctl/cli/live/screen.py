@@ -12,13 +12,13 @@ from promptctl.cli.live.reader import Reader
 from promptctl.cli.live.terminal import ENDING_SIGNALS, Terminal
 from promptctl.output import live_cells, live_view, stream
 from promptctl.output.live_display import LiveDisplay
-from promptctl.rules import use_window
+from promptctl.rules import prompt_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptctl.postgres.settings import Target
-    from promptctl.rules.use_window import PromptLine
+    from promptctl.rules.prompt_lines import PromptLine
 
 # The ages of moves change slowly, the age of data that are old every second.
 _CALM_SECONDS, _OLD_SECONDS = 5.0, 1.0
@@ -65,7 +65,7 @@ class _Screen:
             "lines": self._lines, "total": len(reading.lines), "selected": selected, "sort": state.sort,
             "is_reversed": state.is_reversed, "pattern": state.pattern, "is_typing": state.is_typing,
             "shows_help": state.shows_help, "opened": state.opened,
-            "detail": None if reading.detail is None else live_cells.Detail(*reading.detail),
+            "detail": reading.detail,
         }  # fmt: skip
         unscrolled = live_cells.View(**fields, first=0, offset=0)
         self._page = live_view.rows(unscrolled, columns, height)
@@ -93,5 +93,5 @@ class _Screen:
             return
         self._source = source
         matching = [line for line in lines if state.matches(line.prompt.name)]
-        self._lines = use_window.ordered(matching, state.sort, is_reversed=state.is_reversed)
+        self._lines = prompt_lines.ordered(matching, state.sort, is_reversed=state.is_reversed)
         self._names = [line.prompt.name for line in self._lines]
