@@ -172,7 +172,7 @@ def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served)
 
 
 def _ascending(times: Sequence[int]) -> list[int]:
-    """Return times of which some may be wrong, because a clock was set, in ascending order.
+    """Return times in ascending order. Some of them may be wrong, because a clock was set.
 
     As many as possible are kept: those of a longest ascending part. Each other one becomes the one before it.
     """

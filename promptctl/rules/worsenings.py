@@ -73,7 +73,7 @@ class _Forecast(Record):
 class Findings(Record):
     """What got worse, by name. `compared` is the number of prompts with enough uses, `few` that of the others.
 
-    `tested` has the number of prompts of which each metric was tested: those that had enough of it, and enough days.
+    `tested` has, for each metric, how many prompts had enough uses and enough days to be tested.
     """
 
     worse: Sequence[Worsening]

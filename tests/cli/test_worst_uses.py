@@ -89,7 +89,7 @@ def test_failed_uses_come_first_and_then_the_slowest(command: Promptctl, sql: Co
     screen = command.on_terminal("stats", "x", "--worst", "1").out
     assert re.search(r"^WHEN .*\n(\d+ \w+ )?\d\d:\d\d:\d\d +2 ", screen)
     assert "these are uses in the last 24h: --since sets another period" in screen
-    # Uses that the database no longer keeps are not listed, and that is said.
+    # Uses that the database no longer keeps are not listed. A note says so.
     run(sql, "select promptctl.roll_up_uses()")
     run(sql, "select promptctl.drop_uses(now() - interval '2 h', 0)")
     kept = command("stats", "x", "--worst", "9", "--since", "9d")

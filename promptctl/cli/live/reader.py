@@ -219,7 +219,7 @@ class _Followed:
 
     @property
     def seconds(self) -> float:
-        """The time that the window covers: its slots, of which the newest is not over."""
+        """The seconds that the window covers: the slots that are over, and the passed part of the newest one."""
         slot = self._window.slot_seconds
         return (rules.SLOTS - 1) * slot + max(self._now() % slot, 1.0)
 
