@@ -10,6 +10,7 @@ run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -17,12 +18,13 @@ import random
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import timeit
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import psycopg
@@ -33,7 +35,7 @@ from promptctl.rules import requests
 from tests.claude_cache import PromptCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from promptctl.client.state import State
 
@@ -60,6 +62,52 @@ _LEAST_TOKENS = 1024
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _LISTENERS = 200
 _CLIENTS = 32
+
+# Answers each line with the seconds of a call. As an application has a processor that exports, each has one.
+_TRACES = """
+import contextvars, sys, timeit
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from promptctl import Prompts
+dsn, kind = sys.argv[1:]
+provider = TracerProvider()
+provider.add_span_processor(SpanProcessor())
+if kind == "idle":
+    class Idle(SpanProcessor):
+        def on_start(self, span, parent_context=None):
+            pass
+    provider.add_span_processor(Idle())
+elif kind not in ("", "by hand"):
+    from promptctl.otel import PromptAttributes
+    processor = PromptAttributes(in_context=kind == "in_context")
+    provider.add_span_processor(processor)
+    if kind == "shut down":
+        processor.shutdown()
+tracer = provider.get_tracer("com.anthropic.sdk.python")
+attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
+with tracer.start_as_current_span("request"):
+    request = contextvars.copy_context()
+with Prompts(dsn) as prompts:
+    prompt = prompts.get("plain")
+    fields = prompt.served_version.fields
+    def use():
+        with prompt.use():
+            pass
+    def call():
+        with prompt.use():
+            tracer.start_span("call", attributes=attributes).end()
+    if kind == "by hand":
+        def call():
+            with prompt.use() as use:
+                span = tracer.start_span("call", attributes=attributes)
+                span.set_attributes(
+                    fields | {"promptctl.age_seconds": prompt.age_seconds, "promptctl.use_id": use.id}
+                )
+                span.end()
+    calls = {"use": use, "call": call, "call in a request": lambda: request.copy().run(call)}
+    for line in sys.stdin:
+        prompts.flush()
+        print(timeit.timeit(calls[line.strip()], number=500) / 500, flush=True)
+"""
 
 _LANGFUSE = """
 import sys, timeit
@@ -202,87 +250,58 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
 
 
 def _time_traces(report: Report, dsn: str, turns: int) -> None:
-    """Time uses with a span each, with and without our processor, in turn. The figure is the minimum of all turns."""
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    """Time uses with a span each, in processes with and without our processor that take turns.
 
-    from promptctl.otel import PromptAttributes
+    Each has a process, because CPython adapts code to the types that it meets, and an application meets one kind of
+    use. The recorder's thread must not run meanwhile, so there are few uses in a sample. The place of objects in memory
+    makes processes differ by 150 ns, so each figure is the median of several processes, of which the fastest counts.
+    """
+    fastest: list[dict[tuple[str, str], float]] = []
+    for _ in range(turns):
+        fastest.append({})
+        with contextlib.ExitStack() as stack:
+            processes = {
+                kind: stack.enter_context(_process([sys.executable, "-c", _TRACES, dsn, kind]))
+                for kind in ("", "idle", "by hand", "in_context", "stamped", "shut down")
+            }
+            for _ in range(20):
+                for call in ("use", "call", "call in a request"):
+                    for kind, process in processes.items():
+                        assert process.stdin
+                        assert process.stdout
+                        process.stdin.write(f"{call}\n")
+                        process.stdin.flush()
+                        nanoseconds = float(process.stdout.readline()) * 1e9
+                        fastest[-1][kind, call] = min(fastest[-1].get((kind, call), nanoseconds), nanoseconds)
 
-    scope = "com.anthropic.sdk.python"
-    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
-    # As an application has one that exports, both have a processor, so that OpenTelemetry's own calls count in both.
-    provider = TracerProvider()
-    provider.add_span_processor(SpanProcessor())
-    plain = provider.get_tracer(scope)
-    with Prompts(dsn) as prompts:
-        prompt = prompts.get("plain")
-        fields = prompt.served_version.fields | {"promptctl.age_seconds": 1.0, "promptctl.use_id": "i" * 36}
-        # The recorder's thread must not run meanwhile, so there are few uses in a turn.
-        number = 500
+    def median(kind: str, call: str) -> float:
+        return statistics.median(turn[kind, call] for turn in fastest)
 
-        def use() -> None:
-            with prompt.use() as use:
-                use.record(input_tokens=120, output_tokens=80, model="claude-sonnet-5-5")
+    def more(kind: str, call: str) -> float:
+        return statistics.median(turn[kind, call] - turn["", call] for turn in fastest)
 
-        def call(tracer: Any) -> None:
-            with prompt.use():
-                tracer.start_span("call", attributes=attributes).end()
+    report.heading("OpenTelemetry: a new use with a new span")
+    report.add("a use without a span and without a processor", median("", "use"), unit="ns")
+    report.add("  after a processor was shut down", median("shut down", "use") / median("", "use"), 1.1)
+    report.add("  with a processor: more", more("stamped", "use"), unit="ns")
+    report.add("a use with a span, without a processor", median("", "call"), unit="ns")
+    report.add("  with one more processor that does nothing: more", more("idle", "call"), unit="ns")
+    for call in ("call", "call in a request"):
+        where = call.removeprefix("call")
+        report.add(f"  stamped{where}: more", more("stamped", call), unit="ns")
+        own = more("stamped", call) - more("idle", call)
+        report.add(f"  stamped{where}: more than with a processor that does nothing", own, 1000, unit="ns")
+    report.add("  with in_context: more", more("in_context", "call"), unit="ns")
+    report.add("  the same attributes by set_attributes: more", more("by hand", "call"), unit="ns")
 
-        def by_hand() -> None:
-            with prompt.use():
-                span = plain.start_span("call", attributes=attributes)
-                span.set_attributes(fields)
-                span.end()
 
-        minimum: dict[str, float] = {}
-
-        def measure(name: str, call: Callable[[], object]) -> None:
-            # Each sample is short, and its uses are few enough to wait in memory.
-            for _ in range(5):
-                prompts.flush()
-                seconds = timeit.timeit(call, number=number) / number
-                minimum[name] = min(minimum.get(name, float("inf")), seconds * 1e9)
-
-        def use_with_id() -> None:
-            with prompt.use() as use:
-                _ = use.id
-
-        def empty_use() -> None:
-            with prompt.use():
-                pass
-
-        for _ in range(turns):
-            measure("use", use)
-            measure("call", lambda: call(plain))
-            measure("by hand", by_hand)
-            measure("empty use", empty_use)
-            measure("use with id", use_with_id)
-            provider = TracerProvider()
-            processor = PromptAttributes()
-            provider.add_span_processor(SpanProcessor())
-            provider.add_span_processor(processor)
-            traced = provider.get_tracer(scope)
-            measure("use with traces", use)
-            with plain.start_as_current_span("request"):
-                measure("stamped in a request", lambda traced=traced: call(traced))
-            measure("stamped", lambda traced=traced: call(traced))
-            processor.shutdown()
-            measure("use afterwards", use)
-    made_id = minimum["use with id"] - minimum["empty use"]
-    more = minimum["stamped"] - minimum["call"]
-    report.heading("OpenTelemetry: a new use with a new span, which is stamped")
-    report.add("a use without traces", minimum["use"], unit="ns")
-    report.add("a use with traces, more", minimum["use with traces"] - minimum["use"], unit="ns")
-    report.add(
-        "a use after the processor was shut down / before it was made", minimum["use afterwards"] / minimum["use"], 1.1
-    )
-    report.add("a use with a span", minimum["call"], unit="ns")
-    report.add("the same, stamped: more", more, unit="ns")
-    report.add("  of this, the use's id, which the recorder's thread would make otherwise", made_id, unit="ns")
-    report.add("  the rest", more - made_id, unit="ns")
-    report.add("the same, in a request with a span: more", minimum["stamped in a request"] - minimum["call"], unit="ns")
-    by_hand_more = minimum["by hand"] - minimum["call"]
-    report.add("the same fields by OpenTelemetry's set_attributes: more", by_hand_more, unit="ns")
-    report.add("stamped / by set_attributes", more / by_hand_more, 1)
+@contextlib.contextmanager
+def _process(words: list[str]) -> Generator[subprocess.Popen[str]]:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _count_cache_reads(report: Report, dsn: str) -> None:

@@ -31,6 +31,9 @@ class DroppingLink:
         """Infinity, because this process does not read the active versions."""
         return float("inf")
 
+    def age_seconds_at(self, at: float) -> None:
+        """Return None, because it is not known."""
+
     def restart_in_child(self) -> int:
         """Set the wake length to 0, so that each use calls `on_wake_length`."""
         _process_local.wake_length = 0

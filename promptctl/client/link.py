@@ -29,6 +29,10 @@ class Link(Protocol):
         """Seconds since the database confirmed the active versions."""
         ...
 
+    def age_seconds_at(self, at: float) -> float | None:
+        """Return what `age_seconds` was at a time (time.monotonic); None if that is too long ago to know."""
+        ...
+
     def restart_in_child(self) -> int:
         """Start again in a child process that Python did not fork, and return the wake length."""
         ...

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from promptctl.client.use import Use
 
 EMPTY = State({}, {})
+# A trace asks for the age at which a call began, which may have taken minutes. These are of an hour, if nothing moves.
+_MOST_CONFIRMATIONS = 1000
 
 
 class Memory:
@@ -27,7 +29,8 @@ class Memory:
     def __init__(self, *, checks_age: bool) -> None:
         self.state = EMPTY
         self.queue: deque[Use] = deque()
-        self.confirmed_at = time.monotonic()
+        # The times at which the client knew of a confirmation, each with the time of the confirmation.
+        self._confirmations = ((now := time.monotonic(), now),)
         self.is_closed = False
         self.process_local = process_local.take()
         weakref.finalize(self, process_local.give_back, self.process_local).atexit = False
@@ -37,7 +40,19 @@ class Memory:
     @property
     def age_seconds(self) -> float:
         """Seconds since the database confirmed the state, or since the client was made if it never did."""
-        return max(0.0, time.monotonic() - self.confirmed_at)
+        return max(0.0, time.monotonic() - self._confirmations[-1][1])
+
+    def age_seconds_at(self, at: float) -> float | None:
+        """Return what `age_seconds` was at a time (time.monotonic); None if that is too long ago to know."""
+        for known_at, confirmed_at in reversed(self._confirmations):
+            if known_at <= at:
+                return max(0.0, at - confirmed_at)
+        return None
+
+    def confirm(self, confirmed_at: float) -> None:
+        """Note that the database had confirmed the state at a time (time.monotonic)."""
+        earlier = self._confirmations[1 - _MOST_CONFIRMATIONS :]
+        self._confirmations = (*earlier, (time.monotonic(), confirmed_at))
 
     @property
     def process_local_state(self) -> State:

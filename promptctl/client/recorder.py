@@ -105,6 +105,10 @@ class Recorder:
         """Seconds since the database confirmed the active versions."""
         return self._memory.age_seconds
 
+    def age_seconds_at(self, at: float) -> float | None:
+        """Return what `age_seconds` was at a time (time.monotonic); None if that is too long ago to know."""
+        return self._memory.age_seconds_at(at)
+
     @property
     def is_down(self) -> bool:
         """Whether the last attempt to send failed."""

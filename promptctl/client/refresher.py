@@ -93,7 +93,7 @@ class Refresher:
         except BaseException:
             self.requests.put_back(requests)
             raise
-        self._memory.confirmed_at = began_at
+        self._memory.confirm(began_at)
         self._was_confirmed = True
         self._on_confirmed()
         for request in requests:
@@ -106,7 +106,7 @@ class Refresher:
         state = _with_changes(database, EMPTY, names, self._link, is_full=True)
         if nonexistent := state.not_loaded(names):
             raise NonexistentPrompt(nonexistent[0], following.list_names(database), database.label).error()
-        self._memory.confirmed_at = began_at
+        self._memory.confirm(began_at)
         return state
 
     def save(self, *, is_changed: bool) -> None:
@@ -135,7 +135,7 @@ class Refresher:
             # Another thread may have read the database meanwhile.
             if not self._has_state:
                 state = self._memory.state.with_rows(contents.prompts, contents.versions, self._link)
-                self._memory.confirmed_at = time.monotonic() - contents.age_seconds
+                self._memory.confirm(time.monotonic() - contents.age_seconds)
                 self._memory.publish(state)
 
     @property

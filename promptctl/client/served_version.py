@@ -24,6 +24,7 @@ class ServedVersion:
     """
 
     __slots__ = (
+        "_fields",
         "_request_template",
         "_template",
         "_visible_metadata",
@@ -31,7 +32,6 @@ class ServedVersion:
         "content",
         "epoch",
         "is_candidate",
-        "known_fields",
         "link",
         "metadata",
         "name",
@@ -61,8 +61,7 @@ class ServedVersion:
         self.metadata = metadata
         self.seed = seed
         self.is_candidate = is_candidate
-        # What `fields` has returned. A traced call reads it first, because a property takes longer.
-        self.known_fields: prompt_fields.Fields | None = None
+        self._fields: prompt_fields.Fields | None = None
         self._template: templates.Template | None = None
         self._request_template: message_requests.RequestTemplate | None = None
         self._visible_settings: Mapping[str, Any] | None = None
@@ -107,11 +106,11 @@ class ServedVersion:
     @property
     def fields(self) -> prompt_fields.Fields:
         """The fields by which traces name this version. They are shared: copy them before a change."""
-        fields = self.known_fields
+        fields = self._fields
         if fields is None:
             fields = prompt_fields.of_version(self.name, self.version, self.epoch)
             fields[prompt_fields.IS_CANDIDATE] = self.is_candidate
-            self.known_fields = fields
+            self._fields = fields
         return fields
 
     def __str__(self) -> str:

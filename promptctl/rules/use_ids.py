@@ -26,7 +26,7 @@ class UseIds:
     def id(self, began: float, number: int) -> str:
         """Return the id of a use that began at `began` (time.perf_counter) and has this number."""
         ms = int(self._epoch_ms + began * 1000) & 0xFFFFFFFFFFFF
-        # Traced applications wait for this, and an f-string takes longer.
+        # An f-string takes longer.
         return "%08x-%04x%s%08x" % (ms >> 16, ms & 0xFFFF, self._middle, number & 0xFFFFFFFF)  # noqa: UP031
 
     def new(self, began: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import gc
 import importlib
 import logging
@@ -12,18 +13,24 @@ import re
 import subprocess
 import sys
 import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import pytest
 from opentelemetry import context, trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from promptctl import Prompts
 from promptctl.client import prompt as prompt_module
 from promptctl.client.use import Use
-from promptctl.otel import PromptAttributes
+from promptctl.otel import PromptAttributes, stamped_attributes, traced_use
 from tests.claude_api import KEY, ClaudeServer
 from tests.client.support import until, uses
 from tests.conftest import ROOT
@@ -36,11 +43,10 @@ if TYPE_CHECKING:
     import psycopg
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from promptctl import Prompts
-
     Connection = psycopg.Connection[Any]
 
 NAME, VERSION, USE_ID = "gen_ai.prompt.name", "gen_ai.prompt.version", "promptctl.use_id"
+AGE = "promptctl.age_seconds"
 SDK = "com.anthropic.sdk.python"
 TRACES = "replace(trace_id::text, '-', '')"
 
@@ -164,9 +170,11 @@ def test_only_spans_of_calls_of_a_model_are_stamped(prompts: Prompts) -> None:
             PromptAttributes(scopes)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize("in_context", [False, True])
 def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
-    prompts: Prompts, tracing: Tracing, caplog: pytest.LogCaptureFixture
+    prompts: Prompts, caplog: pytest.LogCaptureFixture, in_context: bool
 ) -> None:
+    tracing = Tracing(PromptAttributes(in_context=in_context))
     outer, inner = prompts.get("greeter"), prompts.get("other")
     with outer.use() as first:
         copied, explicit = contextvars.copy_context(), context.get_current()
@@ -186,6 +194,20 @@ def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
         thread = threading.Thread(target=lambda: (context.attach(passed_on), tracing.call("attached")))
         thread.start()
         thread.join()
+        thread = threading.Thread(target=tracing.call, args=("explicit in a thread",), kwargs={"of": passed_on})
+        thread.start()
+        thread.join()
+
+        def nested() -> None:
+            context.attach(passed_on)
+            with inner.use():
+                tracing.call("nested in a thread")
+                tracing.call("explicit in a nested one", of=passed_on)
+            tracing.call("after the nested one")
+
+        thread = threading.Thread(target=nested)
+        thread.start()
+        thread.join()
         thread = threading.Thread(target=tracing.call, args=("other thread",))
         thread.start()
         thread.join()
@@ -193,6 +215,9 @@ def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
     tracing.call("after")
     copied.run(tracing.call, "after in a copy")
     tracing.call("after by an explicit context", of=passed_on)
+    thread = threading.Thread(target=lambda: (context.attach(passed_on), tracing.call("attached too late")))
+    thread.start()
+    thread.join()
 
     async def answer(name: str, prompt: Any, started: asyncio.Barrier) -> None:
         with prompt.use():
@@ -230,11 +255,17 @@ def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
     tracing.call("between the generators")
     two.close()
     tracing.call("after the generators")
+    tracing.provider.shutdown()
+    passed = "greeter@1" if in_context else None
     assert tracing.stamps == {
         "inner": "other@1", "outer again": "greeter@1", "outer in the context of the inner one": "greeter@1",
-        "outer by an explicit context": "greeter@1", "thread": "greeter@1", "attached": "greeter@1",
-        "other thread": None, "a root span": "greeter@1", "after": None, "after in a copy": None,
-        "after by an explicit context": None, "task 1": "greeter@1", "task 2": "other@1", "stream": None,
+        "outer by an explicit context": "greeter@1", "thread": "greeter@1", "attached": passed,
+        "explicit in a thread": passed, "nested in a thread": "other@1",
+        "explicit in a nested one": passed or "other@1", "after the nested one": passed, "attached too late": None,
+        "other thread": None,
+        "a root span": "greeter@1", "after": None, "after in a copy": None,
+        "after by an explicit context": None,
+        "task 1": "greeter@1", "task 2": "other@1", "stream": None,
         "after the stream": None, "generator of other": "other@1", "generator of greeter": "other@1",
         "between the generators": "other@1", "after the generators": None,
     }  # fmt: skip
@@ -309,7 +340,208 @@ def test_a_span_with_limits_is_stamped_within_them(prompts: Prompts) -> None:
         found = dict(span.attributes)
         assert found[USE_ID] == use.id[: limits.max_span_attribute_length]
         assert len(found) <= (limits.max_span_attributes or 0)
+    # Further attributes may fill a span later. Then the oldest go.
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=12))
+    provider.add_span_processor(processor)
+    with prompts.get("greeter").use() as use:
+        span = provider.get_tracer(SDK).start_span("call", attributes={f"{number:02}": "x" for number in range(9)})
+        span.set_attributes({f"{number:02}": "x" for number in range(9, 12)})
+        span.end()
+    assert list(span.attributes)[:6] == ["07", "08", "09", "10", "11", NAME]
+    assert (len(span.attributes), span.attributes[USE_ID], span.dropped_attributes) == (12, use.id, 7)
     processor.shutdown()
+
+
+def test_the_attributes_are_made_by_the_first_reader_whatever_it_reads(prompts: Prompts) -> None:
+    tracing = Tracing()
+    readers: list[Callable[[Any], object]] = [
+        len, list, dict, repr, copy.deepcopy, lambda found: found.copy(), lambda found: found[NAME],
+        lambda found: NAME in found, lambda found: found.get(USE_ID), lambda found: dict(found.items()),
+        lambda found: found == {}, lambda found: found.pop("a"),
+    ]  # fmt: skip
+    spans: list[Any] = []
+    answers: list[object] = []
+    with prompts.get("greeter").use() as use:
+        for _ in readers:
+            span: Any = tracing.provider.get_tracer(SDK).start_span("call", attributes={"a": 1, "b": 1})
+            span.set_attribute("b", 2)
+            assert "promptctl_use" in vars(span._attributes)
+            spans.append(span)
+        expected = dict(spans[0].attributes)
+        assert expected.items() >= {"a": 1, "b": 2, NAME: "greeter", VERSION: "1", USE_ID: use.id}.items()
+        for read, span in zip(readers, spans, strict=True):
+            answers.append(read(span._attributes))
+            assert type(span._attributes) is BoundedAttributes
+            assert {"a": 1} | dict(span.attributes) == expected
+    assert answers == [
+        9, list(expected), expected, repr(expected), expected, expected, "greeter", True, use.id, expected, False, 1,
+    ]  # fmt: skip
+    tracing.provider.shutdown()
+
+
+def test_a_span_that_names_a_prompt_later_keeps_its_name(prompts: Prompts) -> None:
+    tracing = Tracing()
+    with prompts.get("greeter").use():
+        span: Any = tracing.provider.get_tracer(SDK).start_span("call")
+        span.set_attribute(NAME, "theirs")
+        span.end()
+        tracing.call("from the start", attributes={NAME: "theirs"})
+    tracing.provider.shutdown()
+    assert dict(span.attributes) == {NAME: "theirs"}
+    assert tracing.stamps == {"call": "theirs@None", "from the start": "theirs@None"}
+
+
+def test_spans_of_a_release_with_other_fields_are_stamped_at_once(
+    prompts: Prompts, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamped_attributes, "IS_POSSIBLE", False)
+    tracing = Tracing()
+    with prompts.get("greeter").use() as use:
+        span: Any = tracing.provider.get_tracer(SDK).start_span("call")
+        assert "promptctl_use" not in vars(span._attributes)
+        span.end()
+        tracing.call("other", scope="app")
+    tracing.call("after")
+    tracing.provider.shutdown()
+    assert span.attributes[USE_ID] == use.id
+    assert tracing.stamps == {"call": "greeter@1", "other": None, "after": None}
+    assert prompts.flush()
+    assert uses(sql, f"id::text, {TRACES}") == [(use.id, tracing.trace_id("call"))]
+
+
+def test_the_age_is_that_at_which_the_use_began(prompts: Prompts) -> None:
+    tracing = Tracing()
+    memory: Any = vars(prompts)["_memory"]
+    prompt = prompts.get("greeter")
+    memory.confirm(time.monotonic() - 3600)
+    with prompt.use():
+        span: Any = tracing.provider.get_tracer(SDK).start_span("open")
+        memory.confirm(time.monotonic())
+        assert 3600 <= span.attributes[AGE] < 3660
+        # It is the same on all spans of the use.
+        tracing.call()
+    assert dict(tracing.span("call").attributes or {})[AGE] == span.attributes[AGE]
+    with prompt.use():
+        span = tracing.provider.get_tracer(SDK).start_span("open")
+        for _ in range(2000):
+            memory.confirm(time.monotonic())
+        # So long ago that it is not known any more.
+        assert AGE not in span.attributes
+        assert span.attributes[NAME] == "greeter"
+    tracing.provider.shutdown()
+
+
+def test_a_use_that_waits_keeps_no_span_and_no_use_that_has_ended(make_client: Callable[..., Prompts]) -> None:
+    client = make_client(flush_seconds=3600.0)
+    prompt = client.get("greeter")
+    waiting: deque[Any] = vars(client)["_memory"].queue
+    for in_context in (False, True):
+        tracing = Tracing(PromptAttributes(in_context=in_context))
+        tracer = tracing.provider.get_tracer("app")
+        spans: list[weakref.ref[Any]] = []
+        for _ in range(3):
+            with tracer.start_as_current_span("request") as span, prompt.use():
+                spans.append(weakref.ref(span))
+            del span
+        gc.collect()
+        assert [span() for span in spans] == [None] * 3
+        uses = weakref.WeakSet[Any]()
+        for _ in range(50):
+            use = prompt.use()
+            uses.add(use)
+            with use:
+                del use
+            waiting.clear()
+        gc.collect()
+        assert len(uses) == 1
+        # Each block begins before the one before it ends.
+
+        def stream(uses: weakref.WeakSet[Any] = uses) -> Generator[None]:
+            with prompt.use() as use:
+                uses.add(use)
+                yield
+
+        current = stream()
+        next(current)
+        for _ in range(50):
+            following = stream()
+            next(following)
+            current.close()
+            current = following
+            waiting.clear()
+        gc.collect()
+        assert len(uses) < 5
+        current.close()
+        tracing.provider.shutdown()
+
+
+def test_an_interrupted_reader_leaves_the_attributes_to_the_next_one(
+    prompts: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracing = Tracing()
+    with prompts.get("greeter").use() as use:
+        span: Any = tracing.provider.get_tracer(SDK).start_span("call")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for place, name in ((traced_use.TracedUse, "span_attributes"), (stamped_attributes, "_add")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, property(interrupt) if name == "span_attributes" else interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                dict(span.attributes)
+    assert span.attributes[USE_ID] == use.id
+    tracing.provider.shutdown()
+
+
+def test_a_reader_waits_for_the_one_that_adds_the_attributes(prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracing = Tracing()
+    with prompts.get("greeter").use():
+        span: Any = tracing.provider.get_tracer(SDK).start_span("call")
+    span.end()
+    is_adding, may_add = threading.Event(), threading.Event()
+    add = vars(stamped_attributes)["_add"]
+
+    def slow(*arguments: Any) -> None:
+        if not is_adding.is_set():
+            is_adding.set()
+            assert may_add.wait(30)
+        add(*arguments)
+
+    def read() -> dict[str, Any]:
+        return dict(span.attributes)
+
+    monkeypatch.setattr(stamped_attributes, "_add", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(read)
+        assert is_adding.wait(30)
+        second = pool.submit(read)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        may_add.set()
+        assert second.result(30) == first.result(30)
+    assert NAME in span.attributes
+    tracing.provider.shutdown()
+
+
+def test_a_release_with_other_fields_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stamped_attributes.IS_POSSIBLE
+
+    class Slotted:
+        __slots__ = ("maxlen",)
+
+        def __init__(self, **_: object) -> None:
+            pass
+
+    class ReadsOtherwise(BoundedAttributes):
+        def items(self) -> Any:
+            return self._dict.items()
+
+        keys = items
+
+    for other in (Slotted, ReadsOtherwise):
+        monkeypatch.setattr(stamped_attributes, "BoundedAttributes", other)
+        assert not vars(stamped_attributes)["_is_possible"]()
 
 
 FORK = """
@@ -319,10 +551,9 @@ tracer = provider.get_tracer("com.anthropic.sdk.python")
 prompts = Prompts()
 def call():
     span = tracer.start_span("call")
-    print(span.attributes.get("gen_ai.prompt.name"), flush=True)
+    print(span.attributes.get("gen_ai.prompt.name"), span.attributes.get("promptctl.use_id"), flush=True)
     return f"{span.context.trace_id:032x}"
 with prompts.get("greeter").use():
-    call()
     if os.fork() == 0:
         call()
         with prompts.get("other").use():
@@ -330,6 +561,7 @@ with prompts.get("greeter").use():
         prompts.close()
         os._exit(0)
     os.wait()
+    call()
 call()
 prompts.close()
 """
@@ -339,11 +571,13 @@ def test_a_child_process_stamps_its_own_uses_after_the_lines_of_the_page(env: di
     page = (ROOT / "docs" / "observability.md").read_text()
     [setup] = re.findall(r"## Traces.*?```python\n(.*?)```", page, re.S)
     ended = subprocess.run([sys.executable, "-c", setup + FORK], env=env, capture_output=True, text=True, check=True)
-    *names, trace_id, last = ended.stdout.split()
-    assert (names, last) == (["greeter", "greeter", "other"], "None")
-    assert [(name, stored) for name, stored in uses(sql, f"name, {TRACES}") if stored == trace_id] == [
-        ("other", trace_id)
-    ]
+    child, own, trace_id, parent, after = ended.stdout.splitlines()
+    # The call in the child belongs to the use of the parent, which the parent records.
+    assert child == parent
+    assert after == "None None"
+    stored = {f"{name} {use_id}": trace for name, use_id, trace in uses(sql, f"name, id::text, {TRACES}")}
+    assert stored.keys() == {parent, own}
+    assert stored[own] == trace_id
 
 
 def test_without_the_sdk_the_error_says_how_to_install_it(home: Path) -> None:
