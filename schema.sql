@@ -253,7 +253,7 @@ comment on domain promptctl.use_bucket is 'The bucket of a unit.';
 comment on constraint a_bucket_is_between_0_and_9999 on domain promptctl.use_bucket is
     'The range of the function promptctl.bucket.';
 comment on domain promptctl.trace_id is
-    'The identifier of a trace of the W3C and of OpenTelemetry: 16 bytes, of which at least one is not zero.';
+    'The identifier of a trace of the W3C and of OpenTelemetry: 16 bytes, not all of them zero.';
 comment on constraint a_trace_id_is_not_zero on domain promptctl.trace_id is
     'OpenTelemetry has zeros where there is no trace. A use without a trace has null.';
 comment on domain promptctl.fallback_name is 'The name that an application requested.';

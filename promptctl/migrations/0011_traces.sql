@@ -60,7 +60,7 @@ alter domain promptctl.trace_id
     add constraint a_trace_id_is_not_zero check (value <> '00000000-0000-0000-0000-000000000000') not valid;
 
 comment on domain promptctl.trace_id is
-    'The identifier of a trace of the W3C and of OpenTelemetry: 16 bytes, of which at least one is not zero.';
+    'The identifier of a trace of the W3C and of OpenTelemetry: 16 bytes, not all of them zero.';
 comment on constraint a_trace_id_is_not_zero on domain promptctl.trace_id is
     'OpenTelemetry has zeros where there is no trace. A use without a trace has null.';
 comment on column promptctl.uses.trace_id is

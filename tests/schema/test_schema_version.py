@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 11
-DIGEST = "ea2c1bd3bb75576e8e0a241cbd6de58ced5a9ebc209483708f548b5034ae42e1"
+DIGEST = "6f7b529d2fe3099299cace6c7a0e9c0e85948273e89340690545591c5ac9d4f6"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
