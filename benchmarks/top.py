@@ -46,11 +46,13 @@ from generate_series(1, 200) n
 _IN_THE_WINDOW = """
 insert into promptctl.uses (id, name, version, epoch, model, input_tokens, output_tokens, response_ms, recorded_at)
 select gen_random_uuid(), 'p' || to_char(1 + n %% 500, 'FM00000'), 3, 0, 'claude-sonnet-5-5', n %% 3000, n %% 700,
-       100 + n %% 5000, now() - n * interval '290 s' / %(count)s
+       exp(7 + 1.4 * (random() + random() + random() + random() - 2)), now() - n * interval '290 s' / %(count)s
 from generate_series(1, %(count)s) n
 """
 # Uses a second.
-_RATES = (20, 200, 2000)
+_RATES = (20, 50, 200, 2000)
+# Each use of the window is read, so the limit cannot hold at any rate.
+_BOUNDED_RATE = 50
 _WINDOW_SECONDS = 300
 _BATCHES_A_SECOND = 10
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -105,7 +107,7 @@ def _busy(report: Report, own: str, url: list[str], sql: psycopg.Connection, tur
         listing, once = Command("list", [own, "list", *url]), Command("top --once", [own, "top", "--once", *url])
         run_in_turn([listing, once], turns, environment())
         value, note = ratio(once.wall, listing.wall)
-        report.add(f"{rate} uses a second, / list, time", value, note=note)
+        report.add(f"{rate} uses a second, / list, time", value, 1.5 if rate <= _BOUNDED_RATE else None, note=note)
 
 
 def _screen(report: Report, screen: Screen, sql: psycopg.Connection, dsn: str, seconds: int) -> None:

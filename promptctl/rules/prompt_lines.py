@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.records import Record
-from promptctl.rules.use_window import Tally
+from promptctl.rules.use_window import Tally, UseCounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.records import Timestamp
-    from promptctl.rules.use_window import Prices
+    from promptctl.rules.use_window import Prices, TokensRow
 
 SORT_KEYS = ("uses", "errors", "p95", "cost", "moved", "name")
 
@@ -60,17 +60,41 @@ def lines(
 ) -> list[PromptLine]:
     """Return a line for each prompt. `seconds` is the length of the window, for the cost of an hour."""
     nothing = Tally()
-    result: list[PromptLine] = []
-    for prompt in prompts:
-        tally = totals.get(prompt.name, nothing)
-        cost = tally.cost_usd(prices)
-        result.append(
-            PromptLine(
-                prompt, tally.uses, tally.errors, tally.p95_ms(), tally.with_tokens,
-                None if cost is None else cost / seconds * 3600,
-            )
-        )  # fmt: skip
-    return result
+    return [
+        _line(prompt, tally, tally.uses, tally.errors, tally.p95_ms(), prices, seconds)
+        for prompt in prompts
+        for tally in [totals.get(prompt.name, nothing)]
+    ]
+
+
+def lines_of_counts(
+    prompts: Iterable[ServedPrompt],
+    counts: Iterable[UseCounts],
+    tokens: Iterable[TokensRow],
+    prices: Prices,
+    seconds: float,
+) -> list[PromptLine]:
+    """Return a line for each prompt, as `lines`, from counts and tokens that the database has added up."""
+    by_name = {count.name: count for count in counts}
+    spent: dict[str, Tally] = {}
+    for row in tokens:
+        if row.name not in spent:
+            spent[row.name] = Tally()
+        spent[row.name].add_tokens(row)
+    nothing = Tally()
+    return [
+        _line(prompt, spent.get(prompt.name, nothing), count.uses, count.errors, count.p95_response_time_ms, prices,
+              seconds)
+        for prompt in prompts
+        for count in [by_name.get(prompt.name) or UseCounts(prompt.name, 0, 0, None)]
+    ]  # fmt: skip
+
+
+def _line(
+    prompt: ServedPrompt, spent: Tally, uses: int, errors: int, p95: float | None, prices: Prices, seconds: float
+) -> PromptLine:
+    cost = spent.cost_usd(prices)
+    return PromptLine(prompt, uses, errors, p95, spent.with_tokens, None if cost is None else cost / seconds * 3600)
 
 
 def ordered(unordered: Sequence[PromptLine], key: str, *, is_reversed: bool = False) -> list[PromptLine]:

@@ -49,6 +49,34 @@ class UsesRow(Record):
     counts: Sequence[int]
 
 
+class TokensRow(Record):
+    """The tokens of the uses of one prompt that have the same model and price tier.
+
+    `with_tokens` counts the uses that reported tokens.
+    """
+
+    name: str
+    model: str | None
+    price_tier: int
+    with_tokens: int
+    input_tokens: float | None
+    output_tokens: float | None
+    cache_read_tokens: float | None
+    cache_write_tokens: float | None
+
+
+class UseCounts(Record):
+    """The uses of one prompt in the last minutes.
+
+    `p95_response_time_ms` is None if no successful use reported its time.
+    """
+
+    name: str
+    uses: int
+    errors: int
+    p95_response_time_ms: float | None
+
+
 class Tally:
     """Sums over uses: of a version, of a prompt, or of one slot of them."""
 
@@ -70,16 +98,13 @@ class Tally:
     def add_row(self, row: UsesRow) -> None:
         """Add the sums of a row."""
         self.uses += row.uses
-        self.with_tokens += row.with_tokens
         if row.outcome != "ok":
             self.errors += row.uses
             self.outcomes[row.outcome] = self.outcomes.get(row.outcome, 0) + row.uses
         for bucket, count in zip(row.buckets, row.counts, strict=True):
             self.counts[bucket] = self.counts.get(bucket, 0) + count
         self._add_range(row.fastest_ms, row.slowest_ms)
-        if row.with_tokens:
-            tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
-            self._spend((row.model, row.price_tier), [number or 0.0 for number in tokens])
+        self.add_tokens(row)
 
     def add(self, other: Tally) -> None:
         """Add the sums of another tally."""
@@ -110,6 +135,13 @@ class Tally:
             input_tokens, output_tokens, cache_read, cache_write = tokens
             total += statistics.tokens_cost(input_tokens, output_tokens, cache_read, cache_write, price)
         return total
+
+    def add_tokens(self, row: UsesRow | TokensRow) -> None:
+        """Add the tokens of a row, and not its uses."""
+        self.with_tokens += row.with_tokens
+        if row.with_tokens:
+            tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+            self._spend((row.model, row.price_tier), [number or 0.0 for number in tokens])
 
     def _add_range(self, fastest: float | None, slowest: float | None) -> None:
         if fastest is not None:

@@ -73,6 +73,42 @@ def test_uses_of_transactions_that_commit_late_are_counted_once(
     assert (tally.fastest_ms, tally.slowest_ms, tally.counts) == (250.5, 250.5, {254: 3})
 
 
+def test_counts_are_those_of_the_single_uses_of_each_prompt(database_url: str, sql: Connection) -> None:
+    for name in ("greeter", "other", "unused"):
+        run(sql, f"select promptctl.create_version('{name}', 'Be kind.', activated => true)")
+    # 40 successful uses, of which the 38th fastest is the 95th percentile, and slower ones that failed.
+    run(
+        sql,
+        """
+        insert into promptctl.uses (id, name, version, epoch, outcome, response_ms, model, input_tokens, output_tokens)
+        select gen_random_uuid(), 'greeter', 1, 1, case when n <= 40 then 'ok' else 'overloaded_error' end, n + 0.25,
+               case when n % 2 = 0 then 'm' end, case when n <= 10 then 150000 when n <= 20 then 50 end,
+               case when n <= 30 then 1 end
+        from generate_series(1, 50) n
+        """,
+    )
+    run(sql, "select promptctl.record_use('other', 1, 1, outcome => 'api_error')")
+    run(sql, "set session_replication_role = replica")
+    for minutes in (-6, 50):
+        run(sql, f"{USE.replace('greeter', 'other')}")
+        run(
+            sql,
+            f"update promptctl.uses set recorded_at = now() + interval '{minutes} minutes'"
+            " where name = 'other' and outcome = 'ok' and recorded_at > now() - interval '1 minute'",
+        )
+    with connecting.connect(database_url) as database:
+        prompts, counts, tokens = recent_uses.read_counts(database, [], 5, with_tokens=True)
+        assert [prompt.name for prompt in prompts] == ["greeter", "other", "unused"]
+        assert sorted(counts) == [("greeter", 50, 10, 38.25), ("other", 1, 1, None)]
+        spent = sorted((row.model or "", *row[2:]) for row in tokens if row.name == "greeter")
+        assert spent == [
+            ("", 0, 10, 250.0, 10.0, None, None), ("", 1, 5, 750000.0, 5.0, None, None),
+            ("m", 0, 10, 250.0, 10.0, None, None), ("m", 1, 5, 750000.0, 5.0, None, None),
+        ]  # fmt: skip
+        prompts, counts, tokens = recent_uses.read_counts(database, ["other"], 60, with_tokens=False)
+        assert ([prompt.name for prompt in prompts], counts, tokens) == (["other"], [("other", 2, 1, 250.5)], [])
+
+
 def test_a_look_changes_with_moves_rollouts_and_transactions_and_else_stays(database_url: str, sql: Connection) -> None:
     for version in (1, 2):
         run(sql, f"select promptctl.create_version('greeter', 'Version {version}.')")

@@ -8,7 +8,7 @@ import sys
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.output import top_view as output
-from promptctl.rules import prompt_lines, references, use_window
+from promptctl.rules import prompt_lines, references
 from promptctl.store import recent_uses as store
 
 TYPE_CHECKING = False
@@ -97,15 +97,12 @@ def _check_terminal(run: Run) -> None:
 
 def _show_once(run: Run, names: Sequence[str], minutes: int, sort: str, *, with_cost: bool) -> None:
     with run.database() as database:
-        prompts, rows = store.read_both(database, names, minutes)
+        prompts, counts, tokens = store.read_counts(database, names, minutes, with_tokens=with_cost)
         _require(database, names, prompts)
-    totals: dict[str, use_window.Tally] = {}
-    for row in rows:
-        if row.name not in totals:
-            totals[row.name] = use_window.Tally()
-        totals[row.name].add_row(row)
-    price = _prices(run) if with_cost and any(tally.with_tokens for tally in totals.values()) else _no_price
-    lines: list[PromptLine] = prompt_lines.ordered(prompt_lines.lines(prompts, totals, price, minutes * 60), sort)
+    price = _prices(run) if any(row.with_tokens for row in tokens) else _no_price
+    lines: list[PromptLine] = prompt_lines.ordered(
+        prompt_lines.lines_of_counts(prompts, counts, tokens, price, minutes * 60), sort
+    )
     output.show(lines, minutes, run.form, with_cost=with_cost)
     if not lines and stream.for_people() and run.form == "plain":
         messages.note(f"no prompt in {database.label} yet")
