@@ -78,7 +78,9 @@ class PromptAttributes(SpanProcessor):
         use: Any = last_use()
         if use is None or use.ended or not self._is_simple:
             use = self._find_use(parent_context)
-            if use is None or not self._defers:
+            if use is None:
+                return
+            if not self._defers:
                 self._stamp_at_once(span, use)
                 return
         any_span: Any = span
@@ -104,9 +106,9 @@ class PromptAttributes(SpanProcessor):
         last = last_use()
         return last.open_use if use is None and last is not None else use
 
-    def _stamp_at_once(self, span: Span, use: TracedUse | None) -> None:
-        """Stamp a span by OpenTelemetry's public methods, unless there is no use."""
-        if use is not None and self._is_of_call(span):
+    def _stamp_at_once(self, span: Span, use: TracedUse) -> None:
+        """Stamp a span by OpenTelemetry's public methods."""
+        if self._is_of_call(span):
             _set_attributes(span, use)
             if use.stamped is None:
                 use.stamped = span.get_span_context()

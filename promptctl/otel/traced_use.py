@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
 
 from promptctl.client.use import Use
 from promptctl.rules import prompt_fields
@@ -16,8 +17,6 @@ from promptctl.rules import prompt_fields
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
-
-    from opentelemetry.trace import SpanContext
 
 _now = time.perf_counter
 # The use that began last in the running code, whether it has ended or not. A copy of the context inherits it.
@@ -65,13 +64,13 @@ class TracedUse(Use):
         if self.began:
             return super().__enter__()
         span = _current_context().get(_SPAN_KEY)
-        if span is None:
-            self._around = None
-        else:
-            try:
-                self._around = span._context
-            except AttributeError:  # not a span of OpenTelemetry
-                self._around = span.get_span_context()
+        around = None
+        if span is not None:
+            around = getattr(span, "_context", None)
+            # Spans of other implementations have no such field, or something else there.
+            if type(around) is not SpanContext:
+                around = span.get_span_context()
+        self._around = around
         self.stamped = None
         enclosing = last_use()
         if enclosing is not None:

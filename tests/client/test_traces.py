@@ -17,6 +17,7 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -292,12 +293,19 @@ def test_a_use_has_the_trace_of_the_span_around_it_or_of_the_first_call_or_none(
     with trace.use_span(trace.INVALID_SPAN), greeter.use() as use:
         tracing.call("after an invalid span")
     ids.append(use.id)
+    # Spans of other implementations have no private field of OpenTelemetry's, or another one of its name.
+    for private in ({}, {"_context": "theirs"}):
+        foreign: Any = SimpleNamespace(get_span_context=lambda: tracing.span("request").context, **private)
+        with trace.use_span(foreign), greeter.use() as use:
+            pass
+        ids.append(use.id)
     with prompts.get("nobody", default="Be kind.").use():
         tracing.call("default")
     assert prompts.flush()
     stored = dict(uses(sql, f"id::text, {TRACES}"))
     assert [stored[use_id] for use_id in ids] == [
         tracing.trace_id("request"), tracing.trace_id("first"), None, tracing.trace_id("after an invalid span"),
+        *[tracing.trace_id("request")] * 2,
     ]  # fmt: skip
     attributes = dict(tracing.span("default").attributes or {})
     assert (attributes[NAME], attributes["promptctl.is_default"]) == ("nobody", True)
