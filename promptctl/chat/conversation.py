@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +10,7 @@ from promptctl.chat.turns import Turn
 from promptctl.claude import content_blocks
 from promptctl.claude import settings as claude_settings
 from promptctl.claude.api import OK
+from promptctl.deferred_signals import deferred_signals, interruption
 from promptctl.rules import buckets
 from promptctl.rules.message_requests import RequestTemplate
 from promptctl.rules.templates import Template
@@ -20,7 +19,7 @@ from promptctl.store import uses, version_texts
 from promptctl.store.uses import UseRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from promptctl.chat.turns import Content
@@ -150,12 +149,9 @@ class Conversation:
                     self._unrecorded.append(_use_record(use_id, turn.served, attempt, self._unit))
         if not self._unrecorded:
             return None
-        with _deferred_signals() as signals:
+        with deferred_signals() as signals:
             failure = self._send_uses()
-        self.interruption = KeyboardInterrupt() if signals else None
-        terminating = [number for number in signals if number != signal.SIGINT]
-        if terminating:
-            self.interruption = errors.Terminated(terminating[0])
+        self.interruption = interruption(signals)
         return failure
 
     def _send_uses(self) -> errors.PromptctlError | None:
@@ -211,23 +207,3 @@ def _use_record(use_id: str, served: ServedVersion, attempt: Attempt, unit: str 
         request_id=attempt.request_id,
         trace_id=None,
     )
-
-
-@contextlib.contextmanager
-def _deferred_signals() -> Generator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP in the yielded list during a block. The second signal interrupts the block."""
-    signals: list[int] = []
-
-    def collect(number: int, _: object) -> None:
-        signals.append(number)
-        if len(signals) > 1:
-            raise KeyboardInterrupt
-
-    # A signal without a Python handler is not collected, because its default action may be to end the process.
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    handlers = {number: signal.signal(number, collect) for number in numbers if callable(signal.getsignal(number))}
-    try:
-        yield signals
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.claude.api import OK, Attempt
+from promptctl.deferred_signals import deferred_signals, interruption
 from promptctl.evaluation.budget import TokensUsed
 from promptctl.evaluation.limiter import FIRST_WAIT, LONGEST_WAIT, Limiter
 from promptctl.records import Record
@@ -153,13 +154,15 @@ class _Round:
         self._fatal: BaseException | None = None
 
     def run(self) -> Mapping[str, str]:
-        try:
-            while self._start_calls() or self._running:
+        # An interruption between the end of a call and `take` would lose a reply that was paid for.
+        with deferred_signals() as signals:
+            while not signals and (self._start_calls() or self._running):
                 self._wait(self._seconds_to_wait())
-        except KeyboardInterrupt:
-            self._stop()
-            self._end_running_calls()
-            raise
+            if signals:
+                self._stop()
+                self._end_running_calls()
+        if (interrupted := interruption(signals)) is not None:
+            raise interrupted
         self._tell(is_last=True)
         if self._fatal is not None:
             raise self._fatal

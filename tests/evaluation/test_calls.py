@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from promptctl import errors
 from promptctl.claude import refusals
 from promptctl.claude.api import Claude
+from promptctl.cli import interruption
 from promptctl.evaluation import calls as evaluation_calls
 from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import Call, Calls, Counts
@@ -221,17 +224,28 @@ def test_an_unknown_price_cannot_be_limited(open_maker: Callable[..., Maker]) ->
     open_maker().budget.check_models(["house-model"])
 
 
-def test_an_interruption_keeps_the_replies_of_calls_that_run(open_maker: Callable[..., Maker]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_the_replies_of_calls_that_run(
+    open_maker: Callable[..., Maker], claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    class Interrupting(SimpleQueue[Any]):
+        """A signal arrives at the worst moment: a call has ended, and its reply is not passed on yet."""
+
+        is_interrupted = False
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            job = super().get(block, timeout)
+            if threading.current_thread() is threading.main_thread() and not Interrupting.is_interrupted:
+                Interrupting.is_interrupted = True
+                signal.raise_signal(number)
+            return job
+
+    monkeypatch.setattr(evaluation_calls, "SimpleQueue", Interrupting)
+    before = len(claude.requests)
     maker = open_maker(delay_ms=50)
-    first = threading.Event()
-
-    def take(reply: Reply) -> None:
-        maker.replies.append(reply)
-        if not first.is_set():
-            first.set()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        maker.make([call(number) for number in range(40)], take)
-    # The calls that ran beside the first one.
+    with interruption.terminated(), pytest.raises(KeyboardInterrupt) as raised:
+        maker.make([call(one) for one in range(40)])
+    assert getattr(raised.value, "number", signal.SIGINT) == number
+    # Those of the calls that ran beside the first one, too.
     assert 4 <= len(maker.replies) < 40
+    assert len(maker.replies) == asked(claude.requests[before:]).total()
