@@ -76,7 +76,7 @@ def test_uses_of_transactions_that_commit_late_are_counted_once(
 def test_counts_are_those_of_the_single_uses_of_each_prompt(database_url: str, sql: Connection) -> None:
     for name in ("greeter", "other", "unused"):
         run(sql, f"select promptctl.create_version('{name}', 'Be kind.', activated => true)")
-    # 40 successful uses, of which the 38th fastest is the 95th percentile, and slower ones that failed.
+    # 40 uses succeeded: the 38th fastest is the 95th percentile. Slower uses failed.
     run(
         sql,
         """
