@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -37,7 +38,8 @@ class Backlog:
     """The queue of uses, the queue of scores, and the records that are made from both to be sent.
 
     The recorder's thread sends the records. Other threads add uses and scores, count them and close the client at any
-    time. The locks are reentrant, because a signal handler may do the same while the interrupted code holds them.
+    time. The locks are reentrant, because a signal handler may do the same while the interrupted code holds them. It
+    may also raise an exception, such as SystemExit. So an item leaves one place only when it is in the next one.
     """
 
     def __init__(self, queue: deque[Use], queue_size: int, spool: Spool | None) -> None:
@@ -63,8 +65,8 @@ class Backlog:
         self._scores: deque[ScoreRecord] = deque()
         # Records that have left the queue and may not be stored yet.
         self._records: deque[QueuedRecord] = deque()
-        # The number of items that have left a queue and are not among the records yet: 0 or 1.
-        self._moving = 0
+        # Uses that have left the queue and are not among the records yet.
+        self._moving: deque[Use] = deque()
         # The number of uses that have left a full queue and are not in the spool yet. `_spill_lock` is held meanwhile.
         self._spilling = 0
         self._spill_lock = threading.RLock()
@@ -90,8 +92,9 @@ class Backlog:
         # again if an item has moved meanwhile: it could have been counted twice or not at all.
         while True:
             moves = self._moves
-            moving = self._moving + self._spilling
-            number = len(self.queue) + len(self._scores) + moving + len(self._records) + len(self._score_retries)
+            spilling = self._spilling
+            uses = len(self.queue) + len(self._moving) + spilling
+            number = uses + len(self._scores) + len(self._records) + len(self._score_retries)
             if moves == self._moves:
                 return number
 
@@ -128,9 +131,14 @@ class Backlog:
                     continue
                 if not may_wait:  # another thread moves uses
                     return
-            if self._next_use() is None:
+            dropped: deque[Use] = deque()
+            try:
+                self._take(1, dropped)
+            finally:
+                reason = "the queue is full" if self.spool is None else "the queue and the spool are full"
+                self.losses.drop_uses(len(dropped), reason)
+            if not dropped:
                 return
-            self.losses.drop_uses(1, "the queue is full" if self.spool is None else "the queue and the spool are full")
 
     def _spill(self, spool: Spool) -> None:
         """Move a few uses from the queue into the spool, and drop those for which it has no room.
@@ -138,19 +146,17 @@ class Backlog:
         A signal handler may interrupt this at any point. It may spill uses itself, close the spool, or raise an
         exception. So the uses that have left the queue are written in any case.
         """
-        records: list[UseRecord | FallbackRecord] = []
+        uses: deque[Use] = deque()
+        records: deque[QueuedRecord] = deque()
         written: int | None = None
         self._spilling += _SPILLED_AT_ONCE
         try:
-            for _ in range(_SPILLED_AT_ONCE):
-                use = self._next_use()
-                if use is None:
-                    break
-                if (record := self._record(use)) is not None:
-                    records.append(record)
+            self._take(_SPILLED_AT_ONCE, uses)
+            self._make_records(uses, records)
             written = spool.write(records)
         finally:
             if written is None:  # an exception was raised before or during the write
+                self._make_records(uses, records)
                 written = spool.write(records)
             self._spilling -= _SPILLED_AT_ONCE
             self._moves += 1
@@ -165,11 +171,12 @@ class Backlog:
             records = self._records
             if len(records) <= skip:
                 # Count the scores first: then the use of each counted score is among the counted uses.
-                scores, uses = len(self._scores), len(self.queue)
+                scores, uses = len(self._scores), len(self._moving) + len(self.queue)
                 self._move_uses(min(uses, self.batch_size))
                 if uses <= self.batch_size:
                     self._move_scores(scores)
-            return list(itertools.islice(records, skip, skip + self.batch_size))
+            # `list` runs no bytecode here: a signal handler must not change the records meanwhile.
+            return list(records)[skip : skip + self.batch_size]
 
     def finish(self, sent: list[QueuedRecord]) -> None:
         """Remove records that were stored or refused: the first ones of the backlog, or records from the spool."""
@@ -200,7 +207,7 @@ class Backlog:
         """Add refused scores to the records again if a retry is due, or if the process `is_ending`."""
         if self._score_retries.are_due(is_last_try=is_ending):
             with self._lock:
-                self._records.extend(self._score_retries.take())
+                self._score_retries.move_to(self._records)
 
     def shorten_in_outage(self) -> None:
         """Move everything into the spool once the queue is half full. Drop what does not fit from a full queue."""
@@ -223,7 +230,7 @@ class Backlog:
 
     def _write_all(self, spool: Spool) -> None:
         # Count the scores first, as in `next_batch`.
-        scores, uses = len(self._scores), len(self.queue)
+        scores, uses = len(self._scores), len(self._moving) + len(self.queue)
         left = len(self._records) + uses + scores
         while left > 0:
             # The lock is not held during the write.
@@ -237,7 +244,7 @@ class Backlog:
                     if not uses:
                         self._move_scores(scores)
                         scores = 0
-                batch = list(itertools.islice(self._records, self.batch_size))
+                batch = list(self._records)[: self.batch_size]
             if not batch and not uses:
                 return
             written = spool.write(batch) if batch else 0
@@ -256,57 +263,60 @@ class Backlog:
     def drop_all(self, reason: str) -> None:
         """Drop everything in memory."""
         with self._lock:
-            self._move_uses(len(self.queue))
+            self._move_uses(len(self._moving) + len(self.queue))
             self._move_scores(len(self._scores))
-            self._records.extend(self._score_retries.take())
-            scores = sum(isinstance(record, ScoreRecord) for record in self._records)
-            self.losses.drop_uses(len(self._records) - scores, reason)
+            self._score_retries.move_to(self._records)
+            records = list(self._records)
+            scores = sum(isinstance(record, ScoreRecord) for record in records)
+            self.losses.drop_uses(len(records) - scores, reason)
             self.losses.drop_scores(scores, reason)
             self._records.clear()
 
     def _move_uses(self, most: int) -> None:
-        """Make records of the first uses in the queue, at most so many."""
-        for _ in range(most):
-            self._moving = 1
-            use = self._next_use()
+        """Make records of the first uses, at most so many."""
+        self._take(most - len(self._moving), self._moving)
+        self._make_records(self._moving, self._records)
+
+    def _take(self, most: int, uses: deque[Use]) -> None:
+        """Move the first uses in the queue to the end of `uses`, at most so many."""
+        # `extend` runs no bytecode here, so no signal handler and no other thread runs while a use moves.
+        with contextlib.suppress(IndexError):  # the queue is empty
+            uses.extend(itertools.starmap(self.queue.popleft, itertools.repeat((), most)))
+
+    def _make_records(self, uses: deque[Use], records: deque[QueuedRecord]) -> None:
+        """Move uses to the end of `records`, as records.
+
+        If a signal handler interrupts this, a use may be in both, or twice among the records. It is stored once, by its
+        id.
+        """
+        while uses:
             try:
-                if use is None:
-                    return
-                if (record := self._record(use)) is not None:
-                    self._records.append(record)
-            finally:
-                self._moving = 0
+                use = uses[0]
+            except IndexError:  # a signal handler has moved the last use meanwhile
+                return
+            if (record := self._record(use)) is not None:
+                records.append(record)
+            if uses and uses[0] is use:  # no signal handler has moved it meanwhile
+                uses.popleft()
                 self._moves += 1
+                if self.counts is not None and record is not None:
+                    self.counts.add(record)
 
     def _move_scores(self, most: int) -> None:
-        for _ in range(most):
-            self._moving = 1
-            try:
-                self._records.append(self._scores.popleft())
-            except IndexError:  # another thread was quicker
-                return
-            finally:
-                self._moving = 0
-                self._moves += 1
+        # As in `_take`.
+        with contextlib.suppress(IndexError):
+            self._records.extend(itertools.starmap(self._scores.popleft, itertools.repeat((), most)))
+        self._moves += 1
 
     def _record(self, use: Use) -> UseRecord | FallbackRecord | None:
         """Return the record of a use, or None if the parent process records it or it is unreadable, and so dropped."""
         if use.began < self._began_at:
             return None
         try:
-            record = use_records.from_use(use)
-            if self.counts is not None:
-                self.counts.add(record)
-            return record
+            return use_records.from_use(use)
         except Exception as problem:  # noqa: BLE001 - a reply may be any object
             fields = use.prompt.served_version.fields | {prompt_fields.USE_ID: use.id}
             self.losses.drop_uses(1, f"{type(problem).__name__}: {problem}", fields)
-            return None
-
-    def _next_use(self) -> Use | None:
-        try:
-            return self.queue.popleft()
-        except IndexError:  # another thread was quicker
             return None
 
 
@@ -347,8 +357,7 @@ class _ScoreRetries:
         self._next_at = now + _RETRY_EVERY_SECONDS
         return True
 
-    def take(self) -> list[ScoreRecord]:
-        """Remove and return all scores."""
-        scores = list(self._scores.values())
+    def move_to(self, records: deque[QueuedRecord]) -> None:
+        """Move all scores to the end of `records`."""
+        records.extend(self._scores.values())
         self._scores.clear()
-        return scores

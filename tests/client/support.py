@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -129,3 +130,8 @@ def start_program(code: str, folder: Path, environment: Mapping[str, str], *word
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def lines_of_spool(directory: Path) -> list[list[Any]]:
+    """Return the lines of all files of a spool."""
+    return [json.loads(line) for file in sorted(directory.glob("*.uses")) for line in file.read_text().splitlines()]
