@@ -6,13 +6,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import SpanProcessor
 
 from promptctl.client import prompt
 from promptctl.client.use import Use
 from promptctl.otel import stamped_attributes
-from promptctl.otel.stamped_attributes import MOST_ATTRIBUTES, StampedAttributes
+from promptctl.otel.stamped_attributes import StampedAttributes
 from promptctl.otel.traced_use import ContextUse, TracedUse, last_use, use_in_context
 from promptctl.rules import prompt_fields
 
@@ -42,7 +41,7 @@ class PromptAttributes(SpanProcessor):
     Stamped are spans of Anthropic's SDK, OpenInference and OpenLLMetry, and those that start with an attribute of
     `gen_ai`, `llm`, `openinference` or `traceloop`. A span that names a prompt itself, and any other, stays as it is.
 
-    The trace of the current span when the block begins, or else of the first stamped span, is recorded with the use.
+    The trace of the first stamped span, or else of the current span when the block ends, is recorded with the use.
     """
 
     def __init__(self, scopes: Iterable[str] = (), *, in_context: bool = False) -> None:
@@ -61,57 +60,57 @@ class PromptAttributes(SpanProcessor):
         self.is_in_context = in_context
         self._scopes = names
         self._is_of_scope: dict[str, bool] = {}
-        # The listed scope of the last span.
-        self._last_scope = object()
-        self._defers = stamped_attributes.IS_POSSIBLE
-        # Whether the use of a span is the last one that began, unless that has ended.
-        self._is_simple = self._defers and not in_context
+        # The scope of the last span that was stamped, if all of its spans are stamped with the block's use.
+        self._last_scope: object = None
         with _lock:
             _processors.add(self)
             _choose_use_class()
+            stamped_attributes.create_for_spans()
         # For one that is dropped without `shutdown`.
         weakref.finalize(self, _choose_use_class).atexit = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a span that starts in the block of a use. OpenTelemetry calls this."""
-        # Applications wait for this, so it calls nothing that it can do itself.
+        # Applications wait for this, so it calls nothing that it can do itself. Most have one instrumentation, whose
+        # spans have one object as their scope.
         use: Any = last_use()
-        if use is None or use.ended or not self._is_simple:
-            use = self._find_use(parent_context)
-            if use is None:
-                return
-            if not self._defers:
-                self._stamp_at_once(span, use)
-                return
         any_span: Any = span
-        # Most applications have one instrumentation, whose spans have one object as their scope.
-        if any_span._instrumentation_scope is self._last_scope or self._is_of_call(span):
-            attributes = any_span._attributes
-            if (
-                type(attributes) is BoundedAttributes
-                and attributes.max_value_len is None
-                and ((most := attributes.maxlen) is None or most >= MOST_ATTRIBUTES)
-            ):
-                noted: Any = attributes
-                noted.promptctl_use = use
-                noted.__class__ = StampedAttributes
-            elif type(attributes) is not StampedAttributes:
-                _set_attributes(span, use)
-            if use.stamped is None:
-                use.stamped = any_span._context
+        if (
+            use is not None
+            and not use.ended
+            # Other releases of OpenTelemetry may not have the private fields below. Then there is no last scope.
+            and self._last_scope is not None
+            and any_span._instrumentation_scope is self._last_scope
+            and type(any_span._attributes) is StampedAttributes
+        ):
+            # As in `stamped_attributes.note`.
+            any_span._attributes.promptctl_use = use
+            if not use.noted_trace:
+                use.noted_trace = any_span._context[0]
+        elif use is not None or self.is_in_context:
+            self._stamp(span, use, parent_context)
 
-    def _find_use(self, parent_context: Context | None) -> TracedUse | None:
-        """Return the innermost open use in OpenTelemetry's contexts, if one may be there, or else where this runs."""
+    def _stamp(self, span: Span, last: TracedUse | None, parent_context: Context | None) -> None:
+        """Stamp a span with the innermost open use.
+
+        That is one in OpenTelemetry's contexts, if one may be there, or else that of the code which runs.
+        """
         use = use_in_context(parent_context) if self.is_in_context else None
-        last = last_use()
-        return last.open_use if use is None and last is not None else use
-
-    def _stamp_at_once(self, span: Span, use: TracedUse) -> None:
-        """Stamp a span by OpenTelemetry's public methods."""
-        if self._is_of_call(span):
-            _set_attributes(span, use)
-            if use.stamped is None:
-                use.stamped = span.get_span_context()
+        if use is None and last is not None:
+            use = last.open_use
+        if use is None:
+            return
+        scope = span.instrumentation_scope
+        is_listed = scope is not None and self._is_listed(scope.name)
+        if not is_listed and not _is_of_call(span):
+            return
+        if stamped_attributes.note(span, use):
+            if is_listed and not self.is_in_context:
+                self._last_scope = scope
+        elif prompt_fields.NAME not in (span.attributes or ()):
+            span.set_attributes(use.span_attributes)
+        if not use.noted_trace:
+            use.noted_trace = span.get_span_context().trace_id
 
     def shutdown(self) -> None:
         """Stamp no further span. After the last processor was shut down or dropped, uses are made as without one."""
@@ -123,15 +122,6 @@ class PromptAttributes(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - OpenTelemetry's signature
         """Return True: this processor keeps no span."""
         return True
-
-    def _is_of_call(self, span: Span) -> bool:
-        """Return whether a span is about a call of a model, by its scope or by its first attributes."""
-        scope = span.instrumentation_scope
-        if scope is not None and self._is_listed(scope.name):
-            self._last_scope = scope
-            return True
-        names = list(span.attributes or ())
-        return any(name.startswith(_ATTRIBUTES) for name in names) and prompt_fields.NAME not in names
 
     def _is_listed(self, name: str) -> bool:
         is_listed = self._is_of_scope.get(name)
@@ -146,9 +136,10 @@ def _leave_alone(span: Span, parent_context: Context | None = None) -> None:
     """Do not stamp a span: what a processor that was shut down does when one starts."""
 
 
-def _set_attributes(span: Span, use: TracedUse) -> None:
-    if prompt_fields.NAME not in (span.attributes or ()):
-        span.set_attributes(use.span_attributes)
+def _is_of_call(span: Span) -> bool:
+    """Return whether a span is about a call of a model, by its first attributes, and names no prompt."""
+    names = list(span.attributes or ())
+    return any(name.startswith(_ATTRIBUTES) for name in names) and prompt_fields.NAME not in names
 
 
 # The processors that are not shut down. A lock for `use_class`, reentrant because the garbage collector may interrupt.

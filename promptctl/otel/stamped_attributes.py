@@ -6,14 +6,15 @@ the use is only noted.
 
 from __future__ import annotations
 
-import copy
 import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import opentelemetry.sdk.trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
 
 from promptctl.rules import prompt_fields
 
@@ -23,53 +24,79 @@ if TYPE_CHECKING:
     from promptctl.otel.traced_use import TracedUse
 
 # More than the attributes of a prompt.
-MOST_ATTRIBUTES = 10
+_MOST_ATTRIBUTES = 10
 
 
 class StampedAttributes(BoundedAttributes):
     """Attributes to which those of `promptctl_use` are added by the first reader, usually the thread that exports.
 
-    To stamp a span is to set `promptctl_use` and this class on its attributes. The first reader changes the class back.
-    Setting further attributes does not read them.
+    To stamp a span is to set `promptctl_use`. Setting further attributes does not read them.
     """
 
-    promptctl_use: TracedUse
+    # None: not stamped, or the attributes were added.
+    promptctl_use: TracedUse | None = None
 
     def __getitem__(self, key: str) -> Any:
-        return _completed(self)[key]
+        return BoundedAttributes.__getitem__(_completed(self), key)
 
     def __delitem__(self, key: str) -> None:
-        del _completed(self)[key]
+        BoundedAttributes.__delitem__(_completed(self), key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_completed(self))
+        return BoundedAttributes.__iter__(_completed(self))
 
     def __len__(self) -> int:
-        return len(_completed(self))
+        return BoundedAttributes.__len__(_completed(self))
 
     def __repr__(self) -> str:
-        return repr(_completed(self))
+        return BoundedAttributes.__repr__(_completed(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BoundedAttributes:
-        return copy.deepcopy(_completed(self), memo)
+        return BoundedAttributes.__deepcopy__(_completed(self), memo)
 
     def copy(self) -> MutableMapping[str, Any]:
         """Return a dictionary of them."""
-        return _completed(self).copy()
+        return BoundedAttributes.copy(_completed(self))
 
 
-def _completed(attributes: StampedAttributes) -> BoundedAttributes:
-    """Add the attributes of the prompt, unless another thread has done so or the span names a prompt itself."""
-    any_attributes: Any = attributes
-    use: TracedUse | None = vars(attributes).get("promptctl_use")
-    added = {} if use is None else use.span_attributes
-    with any_attributes._lock:
-        # An interrupted reader leaves the use, so that the next one adds the attributes.
-        if "promptctl_use" in vars(attributes) and prompt_fields.NAME not in any_attributes._dict:
-            _add(any_attributes, added)
-        vars(attributes).pop("promptctl_use", None)
-        # Last, because readers of the other class do not wait for the lock.
-        any_attributes.__class__ = BoundedAttributes
+def create_for_spans() -> None:
+    """Have OpenTelemetry's SDK create the attributes of spans as StampedAttributes from now on, if that is possible.
+
+    There is no hook for this. To change the class of some attributes instead takes 2 µs for a span with twelve, because
+    the SDK's methods then meet two classes.
+    """
+    sdk: Any = opentelemetry.sdk.trace
+    if IS_POSSIBLE and sdk.BoundedAttributes is BoundedAttributes:
+        sdk.BoundedAttributes = StampedAttributes
+
+
+def note(span: Any, use: TracedUse) -> bool:
+    """Note the use whose attributes the first reader of a span's attributes adds.
+
+    Returns False if that cannot be: the span is of another release of OpenTelemetry or began before `create_for_spans`,
+    or its limits are low.
+    """
+    attributes = getattr(span, "_attributes", None)
+    if type(attributes) is not StampedAttributes or attributes.max_value_len is not None:
+        return False
+    if attributes.maxlen is not None and attributes.maxlen < _MOST_ATTRIBUTES:
+        return False
+    attributes.promptctl_use = use
+    return True
+
+
+def _completed(attributes: StampedAttributes) -> StampedAttributes:
+    """Add the attributes of the prompt, unless they were added or the span names a prompt itself."""
+    use = attributes.promptctl_use
+    if use is not None:
+        added = use.span_attributes
+        any_attributes: Any = attributes
+        with any_attributes._lock:
+            # An interrupted reader leaves the use, so that the next one adds the attributes.
+            if attributes.promptctl_use is not None and prompt_fields.NAME not in any_attributes._dict:
+                _add(any_attributes, added)
+            # Last, because readers that find none do not wait for the lock.
+            attributes.promptctl_use = None
     return attributes
 
 
@@ -87,17 +114,19 @@ def _add(attributes: Any, added: dict[str, Any]) -> None:
 def _is_possible() -> bool:
     """Try it with a span. It needs private fields, which another release of OpenTelemetry may not have."""
     try:
-        attributes: Any = BoundedAttributes(maxlen=128, attributes={"a": 1}, immutable=False)
-        span: Any = ReadableSpan("", resource=Resource({}), attributes=attributes)
-        if span._attributes is not attributes or attributes.max_value_len is not None or attributes.maxlen != 128:
+        overridden = [name for name, value in vars(StampedAttributes).items() if callable(value)]
+        if not all(hasattr(BoundedAttributes, name) for name in overridden):
             return False
-        _ = span._instrumentation_scope, span._context
-        attributes.promptctl_use = SimpleNamespace(span_attributes={"b": 2})
-        attributes.__class__ = StampedAttributes
+        attributes: Any = StampedAttributes(maxlen=128, attributes={"a": 1}, immutable=False)
+        context = SpanContext(1, 2, is_remote=False)
+        span: Any = ReadableSpan("", context=context, resource=Resource({}), attributes=attributes)
+        use: Any = SimpleNamespace(span_attributes={"b": 2})
+        _ = span._instrumentation_scope
+        is_noted = note(span, use) and span._context[0] == context.trace_id
         attributes["c"] = 3
-        is_deferred = "promptctl_use" in vars(attributes)
+        is_deferred = attributes.promptctl_use is use
         printed = json.loads(span.to_json())["attributes"]
-        return is_deferred and printed == dict(span.attributes) == {"a": 1, "b": 2, "c": 3}
+        return is_noted and is_deferred and printed == dict(span.attributes) == {"a": 1, "b": 2, "c": 3}
     except Exception:  # noqa: BLE001 - whatever the release does, spans can still be stamped at once
         return False
 

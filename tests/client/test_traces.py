@@ -17,7 +17,6 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -273,7 +272,7 @@ def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
     assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
-def test_a_use_has_the_trace_of_the_span_around_it_or_of_the_first_call_or_none(
+def test_a_use_has_the_trace_of_the_first_call_or_of_the_span_around_it_or_none(
     prompts: Prompts, sql: Connection, tracing: Tracing
 ) -> None:
     ids: list[str] = []
@@ -293,19 +292,34 @@ def test_a_use_has_the_trace_of_the_span_around_it_or_of_the_first_call_or_none(
     with trace.use_span(trace.INVALID_SPAN), greeter.use() as use:
         tracing.call("after an invalid span")
     ids.append(use.id)
-    # Spans of other implementations have no private field of OpenTelemetry's, or another one of its name.
-    for private in ({}, {"_context": "theirs"}):
-        foreign: Any = SimpleNamespace(get_span_context=lambda: tracing.span("request").context, **private)
-        with trace.use_span(foreign), greeter.use() as use:
-            pass
+    # A span that is not recorded, because its trace is not sampled or another service made it, has a trace.
+    context_of_request = tracing.span("request").get_span_context()
+    assert context_of_request is not None
+    with trace.use_span(trace.NonRecordingSpan(context_of_request)), greeter.use() as use:
+        during = use.trace_id
+    ids.append(use.id)
+    assert f"{during:032x}" == tracing.trace_id("request")
+    # A block within another one, and one that ends in a context in which it did not begin.
+    with tracing.provider.get_tracer("app").start_as_current_span("nested"), greeter.use() as use:
         ids.append(use.id)
+        with greeter.use() as inner:
+            ids.append(inner.id)
+
+    def stream() -> Generator[str]:
+        with greeter.use() as use:
+            yield use.id
+
+    streamed = stream()
+    ids.append(contextvars.Context().run(next, streamed))
+    with tracing.provider.get_tracer("app").start_as_current_span("another request"):
+        streamed.close()
     with prompts.get("nobody", default="Be kind.").use():
         tracing.call("default")
     assert prompts.flush()
     stored = dict(uses(sql, f"id::text, {TRACES}"))
     assert [stored[use_id] for use_id in ids] == [
         tracing.trace_id("request"), tracing.trace_id("first"), None, tracing.trace_id("after an invalid span"),
-        *[tracing.trace_id("request")] * 2,
+        tracing.trace_id("request"), tracing.trace_id("nested"), tracing.trace_id("nested"), None,
     ]  # fmt: skip
     attributes = dict(tracing.span("default").attributes or {})
     assert (attributes[NAME], attributes["promptctl.is_default"]) == ("nobody", True)
@@ -373,13 +387,13 @@ def test_the_attributes_are_made_by_the_first_reader_whatever_it_reads(prompts: 
         for _ in readers:
             span: Any = tracing.provider.get_tracer(SDK).start_span("call", attributes={"a": 1, "b": 1})
             span.set_attribute("b", 2)
-            assert "promptctl_use" in vars(span._attributes)
+            assert span._attributes.promptctl_use is use
             spans.append(span)
         expected = dict(spans[0].attributes)
         assert expected.items() >= {"a": 1, "b": 2, NAME: "greeter", VERSION: "1", USE_ID: use.id}.items()
         for read, span in zip(readers, spans, strict=True):
             answers.append(read(span._attributes))
-            assert type(span._attributes) is BoundedAttributes
+            assert span._attributes.promptctl_use is None
             assert {"a": 1} | dict(span.attributes) == expected
     assert answers == [
         9, list(expected), expected, repr(expected), expected, expected, "greeter", True, use.id, expected, False, 1,
@@ -403,6 +417,7 @@ def test_spans_of_a_release_with_other_fields_are_stamped_at_once(
     prompts: Prompts, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stamped_attributes, "IS_POSSIBLE", False)
+    monkeypatch.setattr("opentelemetry.sdk.trace.BoundedAttributes", BoundedAttributes)
     tracing = Tracing()
     with prompts.get("greeter").use() as use:
         span: Any = tracing.provider.get_tracer(SDK).start_span("call")
@@ -535,21 +550,60 @@ def test_a_reader_waits_for_the_one_that_adds_the_attributes(prompts: Prompts, m
 def test_a_release_with_other_fields_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stamped_attributes.IS_POSSIBLE
 
-    class Slotted:
-        __slots__ = ("maxlen",)
+    def unreadable(*_: object) -> None:
+        raise AttributeError
 
-        def __init__(self, **_: object) -> None:
-            pass
+    def items(attributes: Any) -> Any:
+        return attributes._dict.items()
 
-    class ReadsOtherwise(BoundedAttributes):
-        def items(self) -> Any:
-            return self._dict.items()
+    for name, other in (("__getitem__", unreadable), ("__iter__", items), ("__deepcopy__", None)):
+        with monkeypatch.context() as patch:
+            if other is None:
+                patch.delattr(BoundedAttributes, name)
+            else:
+                patch.setattr(BoundedAttributes, name, other)
+            assert not vars(stamped_attributes)["_is_possible"]()
 
-        keys = items
 
-    for other in (Slotted, ReadsOtherwise):
-        monkeypatch.setattr(stamped_attributes, "BoundedAttributes", other)
-        assert not vars(stamped_attributes)["_is_possible"]()
+PATCHED = """
+import opentelemetry.sdk.trace as sdk, promptctl.otel
+from opentelemetry.attributes import BoundedAttributes
+provider = sdk.TracerProvider()
+def kind():
+    return type(provider.get_tracer("app").start_span("call", attributes={"a": 1})._attributes)
+assert kind() is BoundedAttributes
+from promptctl.otel import stamped_attributes
+stamped_attributes.IS_POSSIBLE = False
+promptctl.otel.PromptAttributes()
+assert kind() is BoundedAttributes
+stamped_attributes.IS_POSSIBLE = True
+promptctl.otel.PromptAttributes()
+promptctl.otel.PromptAttributes()
+assert kind() is stamped_attributes.StampedAttributes
+# Another library has put its own class there.
+class Own(BoundedAttributes):
+    pass
+sdk.BoundedAttributes = Own
+promptctl.otel.PromptAttributes()
+assert kind() is Own
+"""
+
+
+def test_opentelemetry_is_left_alone_without_a_processor_and_where_it_is_not_as_expected() -> None:
+    subprocess.run([sys.executable, "-c", PATCHED], check=True)
+
+
+def test_a_span_that_began_with_other_attributes_is_stamped_at_once(prompts: Prompts) -> None:
+    tracing = Tracing()
+    with prompts.get("greeter").use() as use:
+        tracing.call("first")
+        span: Any = tracing.provider.get_tracer(SDK).start_span("call")
+    for attributes in (BoundedAttributes(immutable=False), BoundedAttributes(maxlen=128, immutable=False)):
+        span._attributes = attributes
+        with prompts.get("greeter").use() as use:
+            tracing.processors[0].on_start(span)
+        assert dict(attributes)[USE_ID] == use.id
+    tracing.provider.shutdown()
 
 
 FORK = """
