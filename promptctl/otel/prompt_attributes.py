@@ -41,7 +41,7 @@ class PromptAttributes(SpanProcessor):
     Stamped are spans of Anthropic's SDK, OpenInference and OpenLLMetry, and those that start with an attribute of
     `gen_ai`, `llm`, `openinference` or `traceloop`. A span that names a prompt itself, and any other, stays as it is.
 
-    The trace of the first stamped span, or else of the current span when the block ends, is recorded with the use.
+    The trace of the first stamped span, or else of the current span when the block begins, is recorded with the use.
     """
 
     def __init__(self, scopes: Iterable[str] = (), *, in_context: bool = False) -> None:
@@ -64,6 +64,8 @@ class PromptAttributes(SpanProcessor):
         self._last_scope: object = None
         with _lock:
             _processors.add(self)
+            for processor in _processors:
+                processor._last_scope = None
             _choose_use_class()
             stamped_attributes.create_for_spans()
         # For one that is dropped without `shutdown`.
@@ -105,7 +107,7 @@ class PromptAttributes(SpanProcessor):
         if not is_listed and not _is_of_call(span):
             return
         if stamped_attributes.note(span, use):
-            if is_listed and not self.is_in_context:
+            if is_listed and not self.is_in_context and len(_processors) == 1:
                 self._last_scope = scope
         elif prompt_fields.NAME not in (span.attributes or ()):
             span.set_attributes(use.span_attributes)

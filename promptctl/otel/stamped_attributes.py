@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # More than the attributes of a prompt.
 _MOST_ATTRIBUTES = 10
+# Setting an attribute takes a microsecond.
+_LOCK_SECONDS = 0.1
 
 
 class StampedAttributes(BoundedAttributes):
@@ -51,8 +53,11 @@ class StampedAttributes(BoundedAttributes):
     def __repr__(self) -> str:
         return BoundedAttributes.__repr__(_completed(self))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> BoundedAttributes:
-        return BoundedAttributes.__deepcopy__(_completed(self), memo)
+    # Since OpenTelemetry 1.41.
+    if hasattr(BoundedAttributes, "__deepcopy__"):
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> BoundedAttributes:
+            return BoundedAttributes.__deepcopy__(_completed(self), memo)
 
     def copy(self) -> MutableMapping[str, Any]:
         """Return a dictionary of them."""
@@ -81,7 +86,9 @@ def note(span: Any, use: TracedUse) -> bool:
         return False
     if attributes.maxlen is not None and attributes.maxlen < _MOST_ATTRIBUTES:
         return False
-    attributes.promptctl_use = use
+    # If another processor has stamped the span, it stays as it is.
+    if attributes.promptctl_use is None:
+        attributes.promptctl_use = use
     return True
 
 
@@ -91,12 +98,18 @@ def _completed(attributes: StampedAttributes) -> StampedAttributes:
     if use is not None:
         added = use.span_attributes
         any_attributes: Any = attributes
-        with any_attributes._lock:
+        # The reader may be a handler of signals or of log records that has interrupted code of this thread that holds
+        # the lock. To add the attributes twice, or beside a further one, does no harm.
+        is_locked = any_attributes._lock.acquire(timeout=_LOCK_SECONDS)
+        try:
             # An interrupted reader leaves the use, so that the next one adds the attributes.
             if attributes.promptctl_use is not None and prompt_fields.NAME not in any_attributes._dict:
                 _add(any_attributes, added)
             # Last, because readers that find none do not wait for the lock.
             attributes.promptctl_use = None
+        finally:
+            if is_locked:
+                any_attributes._lock.release()
     return attributes
 
 
@@ -106,7 +119,7 @@ def _add(attributes: Any, added: dict[str, Any]) -> None:
     missing = {name: value for name, value in added.items() if name not in kept}
     if attributes.maxlen is not None:
         for oldest in list(kept)[: max(0, len(kept) + len(missing) - attributes.maxlen)]:
-            del kept[oldest]
+            kept.pop(oldest, None)
             attributes.dropped += 1
     kept.update(missing)
 

@@ -13,6 +13,7 @@ from promptctl.client.use import Use
 from promptctl.rules import prompt_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -33,15 +34,17 @@ class TracedUse(Use):
     generator that another task closes. Instead, a use that has ended stamps nothing.
     """
 
-    # A block that begins sets these two on the instance, which is faster to read. The first is the trace of the first
-    # stamped span, or at the end of the block that of the current span; 0: none. A waiting use must not keep a span.
+    # A block that begins sets these on the instance, which is faster to read.
+    # The trace of the first stamped span, or after the end of the block that of the span around it; 0: none.
     noted_trace: int = 0
     enclosing: TracedUse | None = None
+    # OpenTelemetry's context when the block began, until it ends: a use that waits must not keep a span.
+    _context: Any = None
 
     @property
     def trace_id(self) -> int:
-        """The trace of the first stamped span, or else of the current span when the block ends; 0: none."""
-        return self.noted_trace or (0 if self.ended else _current_trace())
+        """The trace of the first stamped span, or else of the current span when the block began; 0: none."""
+        return self.noted_trace or (0 if self._context is None else _current_trace(self._context))
 
     @property
     def span_attributes(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class TracedUse(Use):
         if self.began:
             return super().__enter__()
         self.noted_trace = 0
+        self._context = _current_context()
         enclosing = last_use()
         if enclosing is not None:
             if enclosing.enclosing is not None:
@@ -76,7 +80,8 @@ class TracedUse(Use):
         # As in Use. To call that would take 0.2 µs.
         self.ended = _now()
         if not self.noted_trace:
-            self._note_current_trace()
+            self.noted_trace = _current_trace(self._context)
+        self._context = None
         if kind is not None and self.outcome == "ok":
             self.outcome = kind.__name__
         link = self.prompt.link
@@ -88,14 +93,6 @@ class TracedUse(Use):
         queue.append(self)
         if len(queue) >= wake_length:
             link.on_wake_length()
-
-    def _note_current_trace(self) -> None:
-        """Note the trace of the current span, unless the block ends in a context in which it did not begin."""
-        use = last_use()
-        while use is not None and use is not self:
-            use = use.enclosing
-        if use is self:
-            self.noted_trace = _current_trace()
 
     @property
     def open_use(self) -> TracedUse | None:
@@ -114,9 +111,13 @@ class TracedUse(Use):
         return use
 
 
-def _current_trace() -> int:
-    span_context = trace.get_current_span().get_span_context()
-    return span_context.trace_id if span_context.is_valid else 0
+def _current_trace(otel_context: Context) -> int:
+    """Return the trace of the current span of a context of OpenTelemetry, or 0."""
+    try:
+        span_context = trace.get_current_span(otel_context).get_span_context()
+        return span_context.trace_id if span_context.is_valid else 0
+    except Exception:  # noqa: BLE001 - the span may be of any implementation, and the call of the model must go on
+        return 0
 
 
 class ContextUse(TracedUse):
@@ -138,6 +139,23 @@ def use_in_context(parent_context: Context | None) -> TracedUse | None:
         if use is not None and (open_use := use.open_use) is not None:
             return open_use
     return None
+
+
+def _context_getter() -> Callable[[], Context]:
+    """Return the function that returns OpenTelemetry's current context.
+
+    OpenTelemetry keeps it in a ContextVar, unless it is configured otherwise. Its own function takes longer.
+    """
+    token: Any = context.attach(context.get_current())
+    context.detach(token)
+    try:
+        getter: Callable[[], Context] = token.var.get
+    except AttributeError:
+        return context.get_current
+    return getter
+
+
+_current_context = _context_getter()
 
 
 def _make_ids() -> None:

@@ -272,6 +272,13 @@ def test_the_innermost_open_use_is_stamped_in_tasks_threads_and_generators(
     assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
+class Broken(trace.NonRecordingSpan):
+    """A span that has no context."""
+
+    def get_span_context(self) -> trace.SpanContext:
+        raise ZeroDivisionError
+
+
 def test_a_use_has_the_trace_of_the_first_call_or_of_the_span_around_it_or_none(
     prompts: Prompts, sql: Connection, tracing: Tracing
 ) -> None:
@@ -299,7 +306,7 @@ def test_a_use_has_the_trace_of_the_first_call_or_of_the_span_around_it_or_none(
         during = use.trace_id
     ids.append(use.id)
     assert f"{during:032x}" == tracing.trace_id("request")
-    # A block within another one, and one that ends in a context in which it did not begin.
+    # A block within another one, and one that ends in another context, after the span, or in another span.
     with tracing.provider.get_tracer("app").start_as_current_span("nested"), greeter.use() as use:
         ids.append(use.id)
         with greeter.use() as inner:
@@ -309,17 +316,28 @@ def test_a_use_has_the_trace_of_the_first_call_or_of_the_span_around_it_or_none(
         with greeter.use() as use:
             yield use.id
 
-    streamed = stream()
-    ids.append(contextvars.Context().run(next, streamed))
+    streams = [stream() for _ in range(3)]
+    with tracing.provider.get_tracer("app").start_as_current_span("streams"):
+        ids += [contextvars.copy_context().run(next, streams[0]), next(streams[1]), next(streams[2])]
+        contextvars.copy_context().run(streams[0].close)
+    streams[1].close()
     with tracing.provider.get_tracer("app").start_as_current_span("another request"):
-        streamed.close()
+        streams[2].close()
+        # A span of another implementation may be anything. The call of the model goes on.
+        nothing: Any = None
+        for broken in (trace.NonRecordingSpan(nothing), Broken(trace.INVALID_SPAN_CONTEXT)):
+            with trace.use_span(broken), greeter.use() as use:
+                pass
+            ids.append(use.id)
+            assert use.trace_id == 0
     with prompts.get("nobody", default="Be kind.").use():
         tracing.call("default")
     assert prompts.flush()
     stored = dict(uses(sql, f"id::text, {TRACES}"))
     assert [stored[use_id] for use_id in ids] == [
         tracing.trace_id("request"), tracing.trace_id("first"), None, tracing.trace_id("after an invalid span"),
-        tracing.trace_id("request"), tracing.trace_id("nested"), tracing.trace_id("nested"), None,
+        tracing.trace_id("request"), *[tracing.trace_id("nested")] * 2,
+        *[tracing.trace_id("streams")] * 3, None, None,
     ]  # fmt: skip
     attributes = dict(tracing.span("default").attributes or {})
     assert (attributes[NAME], attributes["promptctl.is_default"]) == ("nobody", True)
@@ -350,6 +368,23 @@ def test_two_processors_stamp_alike_and_after_the_last_one_uses_are_as_without_a
     gc.collect()
     assert prompt_module.use_class is Use
     assert tracing.stamps == {"both": "greeter@1", "by the other": "greeter@1", "none": None, "also none": None}
+
+
+@pytest.mark.parametrize("first_in_context", [True, False])
+def test_the_first_of_two_processors_of_different_kinds_stamps_a_span(
+    prompts: Prompts, tracing: Tracing, first_in_context: bool
+) -> None:
+    with prompts.get("greeter").use():
+        tracing.call("alone")
+    both = Tracing(*(PromptAttributes(in_context=kind) for kind in (first_in_context, not first_in_context)))
+    with prompts.get("greeter").use():
+        outer = context.get_current()
+        with prompts.get("other").use():
+            for name in ("one", "two"):
+                both.call(name, of=outer)
+    both.provider.shutdown()
+    stamp = "greeter@1" if first_in_context else "other@1"
+    assert both.stamps == {"one": stamp, "two": stamp}
 
 
 def test_a_span_with_limits_is_stamped_within_them(prompts: Prompts) -> None:
@@ -535,6 +570,7 @@ def test_a_reader_waits_for_the_one_that_adds_the_attributes(prompts: Prompts, m
         return dict(span.attributes)
 
     monkeypatch.setattr(stamped_attributes, "_add", slow)
+    monkeypatch.setattr(stamped_attributes, "_LOCK_SECONDS", 30)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(read)
         assert is_adding.wait(30)
@@ -545,6 +581,31 @@ def test_a_reader_waits_for_the_one_that_adds_the_attributes(prompts: Prompts, m
         assert second.result(30) == first.result(30)
     assert NAME in span.attributes
     tracing.provider.shutdown()
+
+
+def test_a_reader_that_interrupts_a_writer_of_its_own_thread_does_not_wait_for_it(
+    prompts: Prompts, tracing: Tracing
+) -> None:
+    """The SDK logs that a span is full while it holds the lock, and a filter may read the current span."""
+    logger = logging.getLogger("opentelemetry.attributes")
+    read: list[Any] = []
+
+    def keep(_: logging.LogRecord) -> bool:
+        span: Any = trace.get_current_span()
+        read.append((span.attributes.get(NAME), len(span.attributes)))
+        return True
+
+    logger.addFilter(keep)
+    try:
+        with (
+            prompts.get("greeter").use(),
+            tracing.provider.get_tracer(SDK).start_as_current_span("full") as span,
+        ):
+            span.set_attributes({f"{number}": "x" for number in range(130)})
+    finally:
+        logger.removeFilter(keep)
+    assert read[0] == ("greeter", 128)
+    assert len(tracing.span("full").attributes or {}) == 128
 
 
 def test_a_release_with_other_fields_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
