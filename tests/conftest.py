@@ -181,8 +181,9 @@ CALLS_CLAUDE = (("chat",), ("test",), ("tokens",))
 class Promptctl:
     """Run the command line as a process, through pipes or on a terminal."""
 
-    # From which commands that call Claude are forked.
+    # From which commands are forked: those that call Claude, and the others.
     preloaded: Preloaded | None = None
+    preloaded_commands: Preloaded | None = None
 
     def __init__(self, home: Path, **extra: str | None) -> None:
         self.home = home
@@ -192,10 +193,11 @@ class Promptctl:
         """Run through pipes. `env` adds variables to the environment; the value None removes one."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         variables = self.environment(env)
-        # Python reads its own variables at its start only.
-        is_plain = not any(name.startswith("PYTHON") for name in (env or {}))
-        if self.preloaded is not None and is_plain and words[:1] in CALLS_CLAUDE:
-            ended = self.preloaded.run("promptctl", words, variables, self.home, data, 60)
+        # Python reads some variables at its start only.
+        is_plain = not any(name.startswith(("PYTHON", "LANG", "LC_")) for name in (self.extra | (env or {})))
+        preloaded = self.preloaded if words[:1] in CALLS_CLAUDE else self.preloaded_commands
+        if preloaded is not None and is_plain:
+            ended = preloaded.run("promptctl", words, variables, self.home, data, 60)
             if ended is not None:
                 return Ended(ended[0], ended[1].decode(), ended[2].decode())
         done = subprocess.run(
@@ -252,10 +254,10 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 
 @pytest.fixture
-def promptctl(home: Path, database_url: str, preloaded: Preloaded) -> Promptctl:
+def promptctl(home: Path, database_url: str, preloaded: Preloaded, preloaded_commands: Preloaded) -> Promptctl:
     """The command line on this test's database."""
     command = Promptctl(home, DATABASE_URL=database_url)
-    command.preloaded = preloaded
+    command.preloaded, command.preloaded_commands = preloaded, preloaded_commands
     return command
 
 
@@ -287,7 +289,14 @@ def claude() -> Iterator[ClaudeServer]:
 @pytest.fixture(scope="session")
 def preloaded() -> Iterator[Preloaded]:
     """A process that has imported Claude's SDK, from which tests fork programs."""
-    with Preloaded() as process:
+    with Preloaded(calls_claude=True) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def preloaded_commands() -> Iterator[Preloaded]:
+    """A process that has imported what the other commands need, from which tests fork them."""
+    with Preloaded(calls_claude=False) as process:
         yield process
 
 

@@ -1,23 +1,26 @@
-"""Programs that are forked from a process that has imported the SDK of Claude, which takes two seconds of a processor.
+"""Programs that are forked from a process that has imported what they need. Everything else is as in a new process.
 
-A test that starts many commands with calls of Claude would spend nearly all of its time on that import. Everything else
-is as in a process of its own.
+Imports are three quarters of the time of a command, and nearly all of one that calls Claude. Tests that start a command
+in another way, on a terminal or in a shell, meet the imports of a new process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,7 +58,9 @@ class Forked:
 class Preloaded:
     """The process from which programs are forked, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, calls_claude: bool) -> None:
+        """With `calls_claude` the SDK of Claude is imported, otherwise what the other commands need."""
+        self._imports = "claude" if calls_claude else "commands"
         self._connection: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -82,7 +87,7 @@ class Preloaded:
         if self._connection is None:
             self._connection, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with other:
-                command = [sys.executable, "-m", "tests.preloaded", str(other.fileno())]
+                command = [sys.executable, "-m", "tests.preloaded", str(other.fileno()), self._imports]
                 self._process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
         request = {"module": module, "words": list(words), "env": dict(env), "folder": str(folder)}
         descriptors = [output, errors] if stdin is None else [output, errors, stdin]
@@ -94,23 +99,30 @@ class Preloaded:
     ) -> tuple[int, bytes, bytes] | None:
         """Run a module as a program to its end, and return the exit code and what it writes.
 
-        Returns None if another thread runs one: programs run one after the other. Raises TimeoutError.
+        Returns None if another thread runs one, because programs run one after the other, or if the words are too long.
+        Raises TimeoutError.
         """
-        if not self._lock.acquire(blocking=False):
+        if sum(map(len, words)) > _MOST_BYTES // 10 or not self._lock.acquire(blocking=False):
             return None
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            reader, writer = os.pipe()
-            try:
-                forked = self.start(module, words, env, folder, output.fileno(), errors.fileno(), reader)
-                os.close(reader)
-                with contextlib.suppress(BrokenPipeError), open(writer, "wb") as pipe:
+        pipes = [os.pipe() for _ in range(3)]
+        (stdin_reader, stdin_writer), (output, output_writer), (errors, errors_writer) = pipes
+        try:
+            forked = self.start(module, words, env, folder, output_writer, errors_writer, stdin_reader)
+            for descriptor in (stdin_reader, output_writer, errors_writer):
+                os.close(descriptor)
+            with ThreadPoolExecutor(2) as pool:
+                written = [pool.submit(_read, descriptor) for descriptor in (output, errors)]
+                with contextlib.suppress(BrokenPipeError), open(stdin_writer, "wb") as pipe:
                     pipe.write(stdin)
                 code = forked.wait(seconds)
-            finally:
-                self._lock.release()
-            for file in (output, errors):
-                file.seek(0)
-            return code, output.read(), errors.read()
+                return code, written[0].result(), written[1].result()
+        finally:
+            self._lock.release()
+
+
+def _read(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as pipe:
+        return pipe.read()
 
 
 def _serve(connection: socket.socket) -> None:
@@ -151,9 +163,25 @@ def _run(request: dict[str, Any], descriptors: Sequence[int]) -> None:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def _import_commands() -> None:
+    """Import what the commands that do not call Claude import when they run."""
+    for package in ("cli", "output", "postgres", "store", "sync"):
+        modules = importlib.import_module(f"promptctl.{package}")
+        for module in pkgutil.walk_packages(modules.__path__, f"{modules.__name__}."):
+            importlib.import_module(module.name)
+    importlib.import_module("yaml")
+
+
+def _import_claude() -> None:
+    """Import what the first call of Claude would."""
     import anthropic
 
-    # This imports what the first call would.
     _ = anthropic.Anthropic(api_key="none").messages.batches
+
+
+if __name__ == "__main__":
+    _import_claude() if sys.argv[2] == "claude" else _import_commands()
+    # The children share the memory of what is here.
+    gc.collect()
+    gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))
