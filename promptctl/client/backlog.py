@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptctl.client import use_records
 from promptctl.client.losses import Losses
@@ -123,12 +123,17 @@ class Backlog:
         while (excess := len(self.queue) + len(self._records) - self._queue_size) > 0:
             if self.spool is not None and self.spool.has_room:
                 may_wait = excess > self._queue_size * _GROWTH
-                if self._spill_lock.acquire(blocking=may_wait, timeout=_DISK_SECONDS if may_wait else -1):
-                    try:
+                was_held, is_locked = _is_held(self._spill_lock), False
+                try:
+                    is_locked = self._spill_lock.acquire(blocking=may_wait, timeout=_DISK_SECONDS if may_wait else -1)
+                    if is_locked:
                         self._spill(self.spool)
-                    finally:
+                        continue
+                finally:
+                    if is_locked:
                         self._spill_lock.release()
-                    continue
+                    else:
+                        _restore(self._spill_lock, was_held=was_held)
                 if not may_wait:  # another thread moves uses
                     return
             dropped: deque[Use] = deque()
@@ -221,12 +226,15 @@ class Backlog:
             return
         # If another thread writes for longer than a second, for example because a signal handler keeps it from going
         # on, write as well. A use that is written twice is stored once, by its id.
-        is_locked = self._to_spool_lock.acquire(timeout=_DISK_SECONDS)
+        was_held, is_locked = _is_held(self._to_spool_lock), False
         try:
+            is_locked = self._to_spool_lock.acquire(timeout=_DISK_SECONDS)
             self._write_all(self.spool)
         finally:
             if is_locked:
                 self._to_spool_lock.release()
+            else:
+                _restore(self._to_spool_lock, was_held=was_held)
 
     def _write_all(self, spool: Spool) -> None:
         # Count the scores first, as in `next_batch`.
@@ -318,6 +326,21 @@ class Backlog:
             fields = use.prompt.served_version.fields | {prompt_fields.USE_ID: use.id}
             self.losses.drop_uses(1, f"{type(problem).__name__}: {problem}", fields)
             return None
+
+
+def _is_held(lock: Any) -> bool:
+    """Return whether this thread holds a reentrant lock, which signal handlers may acquire as well."""
+    return lock._is_owned()
+
+
+def _restore(lock: Any, *, was_held: bool) -> None:
+    """Release a reentrant lock if this thread holds it and did not before.
+
+    After `acquire` has locked it, a signal handler may raise an exception before the code can note that. A lock that
+    `was_held` by code which a handler has interrupted is released by that code.
+    """
+    while not was_held and lock._is_owned():
+        lock.release()
 
 
 class _ScoreRetries:

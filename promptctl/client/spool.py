@@ -42,7 +42,8 @@ class Spool:
         self._bytes: dict[str, int] = {}
         # The file that the next writer appends to, and the files that are being written now.
         self._next_path: str | None = None
-        self._being_written: set[str] = set()
+        # With the bytes that are reserved for its writer.
+        self._being_written: dict[str, int] = {}
         self._is_closed = False
         self._has_warned = False
         self._lock = threading.RLock()
@@ -50,7 +51,7 @@ class Spool:
     def reset_in_child(self) -> None:
         """In a child process: forget the files, which the parent sends."""
         self._lock = threading.RLock()
-        self._being_written = set()
+        self._being_written = {}
         # This closes the child's copies of the descriptors. The parent still has the files open, so they stay locked.
         self.close()
         self._is_closed = False
@@ -68,59 +69,83 @@ class Spool:
     def write(self, records: Sequence[QueuedRecord]) -> int:
         """Append records and return how many of them were written. After an error, or without room, this is not all."""
         lines = [spool_lines.encode(record) for record in records]
-        try:
-            path, descriptor, lines = self._begin_write(lines)
-        except OSError as error:
-            self._warn(error)
-            return 0
-        data = memoryview(b"".join(lines))
+        # The path of the file while it is reserved. A signal handler may raise an exception at any point, and then the
+        # file must be released as well.
+        reserved: list[str] = []
         written_bytes = 0
         failure: OSError | None = None
         try:
-            while written_bytes < len(data):
-                written_bytes += os.write(descriptor, data[written_bytes:])
-        except OSError as error:
-            failure = error
-        finally:
+            try:
+                descriptor, lines = self._begin_write(lines, reserved)
+                data = memoryview(b"".join(lines))
+                while written_bytes < len(data):
+                    written_bytes += os.write(descriptor, data[written_bytes:])
+            except OSError as error:
+                failure = error
             written, whole_bytes = _whole_lines(lines, written_bytes)
-            self._end_write(path, len(data), whole_bytes, is_torn=written_bytes > whole_bytes)
+            if reserved:
+                self._end_write(reserved, whole_bytes, is_torn=written_bytes > whole_bytes)
+        finally:
+            if reserved:
+                self._abandon(reserved)
         if failure is None:
             self._has_warned = False
         else:
             self._warn(failure)
         return written
 
-    def _begin_write(self, lines: list[bytes]) -> tuple[str, int, list[bytes]]:
-        """Reserve a file, and room for the lines that fit. Return the file's path and descriptor, and those lines."""
+    def _begin_write(self, lines: list[bytes], reserved: list[str]) -> tuple[int, list[bytes]]:
+        """Reserve a file, and room for the lines that fit. Return the file's descriptor and those lines.
+
+        The file's path is added to `reserved`.
+        """
         with self._lock:
-            path, self._next_path = self._next_path, None
+            path = self._next_path
             if path is not None:
-                self._being_written.add(path)
+                # No signal handler runs between these.
+                self._being_written[path] = 0
+                self._next_path = None
+                reserved.append(path)
         if path is None:
-            path = self._create()
+            path = self._create(reserved)
         with self._lock:
             left = self._most_bytes - sum(self._bytes.values())
             number, size = _whole_lines(lines, left)
+            self._being_written[path] = size
             self._bytes[path] += size
-            return path, self._descriptors[path], lines[:number]
+            return self._descriptors[path], lines[:number]
 
-    def _end_write(self, path: str, reserved_bytes: int, whole_bytes: int, *, is_torn: bool) -> None:
-        """Release a file. `whole_bytes` of the reserved bytes were written as whole lines.
+    def _end_write(self, reserved: list[str], whole_bytes: int, *, is_torn: bool) -> None:
+        """Release the reserved file. `whole_bytes` of the reserved bytes were written as whole lines.
 
         If the file `is_torn`, a part of a line follows, for example because the disk is full. It is cut off, so that
         the next line is not appended to it.
         """
+        [path] = reserved
         with self._lock:
-            self._bytes[path] -= reserved_bytes - whole_bytes
+            self._bytes[path] -= self._being_written[path] - whole_bytes
             if is_torn:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptors[path], self._bytes[path])
-            self._being_written.discard(path)
-            if self._is_closed:
-                os.close(self._descriptors.pop(path))
-                self._bytes.pop(path)
-            elif self._next_path is None:
+            self._release(reserved)
+            if not self._is_closed and self._next_path is None:
                 self._next_path = path
+
+    def _abandon(self, reserved: list[str]) -> None:
+        """Release the reserved file after an exception. Nothing is appended to it: its last line may be torn."""
+        [path] = reserved
+        with self._lock:
+            self._bytes[path] = os.fstat(self._descriptors[path]).st_size
+            self._release(reserved)
+
+    def _release(self, reserved: list[str]) -> None:
+        [path] = reserved
+        # No signal handler runs between these two.
+        del self._being_written[path]
+        reserved.clear()
+        if self._is_closed:
+            os.close(self._descriptors.pop(path))
+            self._bytes.pop(path)
 
     def _warn(self, error: OSError) -> None:
         if not self._has_warned:
@@ -209,8 +234,8 @@ class Spool:
         else:
             os.close(descriptor)
 
-    def _create(self) -> str:
-        """Create and lock a file, add it to those being written, and return its path. Raises OSError."""
+    def _create(self, reserved: list[str]) -> str:
+        """Create and lock a file, reserve it, and return its path, which is added to `reserved`. Raises OSError."""
         while True:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             os.close(private_files.open_directory(self._directory))
@@ -221,9 +246,10 @@ class Spool:
                 os.close(descriptor)
                 continue
             with self._lock:
-                self._being_written.add(path)
-                self._descriptors[path] = descriptor
+                self._being_written[path] = 0
                 self._bytes[path] = 0
+                self._descriptors[path] = descriptor
+                reserved.append(path)
             return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
+import threading
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     MakeClient = Callable[..., Prompts]
 
 _USES = 6
+_LONGEST_WAIT = 40.0
 _FILES = {client_backlog.__file__, use_records.__file__, sys.modules[Spool.__module__].__file__}
 
 
@@ -91,17 +93,21 @@ def test_a_signal_handler_loses_no_item_wherever_it_runs(
     make_client: MakeClient,
     refusing_url: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     work: Callable[[Backlog], None],
     does_the_same: bool,
     raises: bool,
 ) -> None:
+    monkeypatch.setattr(client_backlog, "_DISK_SECONDS", _LONGEST_WAIT)
     prompt = make_client(refusing_url, flush_seconds=1000).get("greeter", default="x")
     number = 0
     while True:
         number += 1
+        place = f"{work.__name__}, checkpoint {number}"
         directory = tmp_path / "spool"
         # The queue is small, so that it is full, or that its batches are.
-        backlog = Backlog(deque(), 3 if work is spill else 8, Spool(str(directory), 1_000_000))
+        files = Spool(str(directory), 1_000_000)
+        backlog = Backlog(deque(), 3 if work is spill else 8, files)
         backlog.counts = UseCounts()
         for _ in range(_USES):
             with prompt.use() as use:
@@ -124,11 +130,17 @@ def test_a_signal_handler_loses_no_item_wherever_it_runs(
         interruption = Interruption(number, handle)
         with contextlib.suppress(Interrupted), interruption:
             work(backlog)
+        # Another thread finds no lock held, and moves what is left without waiting.
+        other = threading.Thread(target=work, args=(backlog,))
+        other.start()
+        other.join(_LONGEST_WAIT / 2)
+        assert not other.is_alive(), place
         # As the end of the client does.
         backlog.retry_scores(is_ending=True)
         backlog.move_to_spool()
         stored = lines_of_spool(directory)
-        place = f"{work.__name__}, checkpoint {number}"
+        # All of it is sent, not only after the end of the process.
+        assert set(files.files()) >= {str(path) for path in directory.iterdir() if path.stat().st_size}, place
         assert {line[1] for line in stored if line[0] == "fallback"} == set(ids), place
         assert {line[1] for line in stored if line[0] == "score"} == set(scored_ids), place
         assert (len(backlog), backlog.losses.dropped_uses) == (0, 0), place
