@@ -99,10 +99,12 @@ class Preloaded:
     ) -> tuple[int, bytes, bytes] | None:
         """Run a module as a program to its end, and return the exit code and what it writes.
 
-        Returns None if another thread runs one, because programs run one after the other, or if the words are too long.
+        Returns None if another thread runs one, because programs run one after the other, or if the words and variables
+        are too long for a message.
         Raises TimeoutError.
         """
-        if sum(map(len, words)) > _MOST_BYTES // 10 or not self._lock.acquire(blocking=False):
+        # JSON has up to twelve bytes for a character.
+        if sum(map(len, (*words, *env.values()))) > _MOST_BYTES // 20 or not self._lock.acquire(blocking=False):
             return None
         pipes = [os.pipe() for _ in range(3)]
         (stdin_reader, stdin_writer), (output, output_writer), (errors, errors_writer) = pipes

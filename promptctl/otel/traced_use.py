@@ -77,7 +77,7 @@ class TracedUse(Use):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # As in Use. To call that would take 0.2 µs.
+        # As in Use, whose method would take 0.2 µs to call. A test compares the two.
         self.ended = _now()
         if not self.noted_trace:
             self.noted_trace = _current_trace(self._context)

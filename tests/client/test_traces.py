@@ -8,6 +8,7 @@ import contextvars
 import copy
 import gc
 import importlib
+import inspect
 import logging
 import re
 import subprocess
@@ -342,6 +343,16 @@ def test_a_use_has_the_trace_of_the_first_call_or_of_the_span_around_it_or_none(
     attributes = dict(tracing.span("default").attributes or {})
     assert (attributes[NAME], attributes["promptctl.is_default"]) == ("nobody", True)
     assert not {VERSION, "promptctl.epoch"} & attributes.keys()
+
+
+def test_the_end_of_a_traced_use_does_what_that_of_any_use_does() -> None:
+    """TracedUse repeats the method, because a call of it takes longer than its own part."""
+
+    def statements(use_class: type[Use]) -> list[str]:
+        return [line.strip() for line in inspect.getsource(use_class.__exit__).splitlines()]
+
+    traced = iter(statements(traced_use.TracedUse))
+    assert [line for line in statements(Use) if line not in traced] == []
 
 
 def test_two_processors_stamp_alike_and_after_the_last_one_uses_are_as_without_any(prompts: Prompts) -> None:
