@@ -93,9 +93,7 @@ class Calls:
         self._budget = budget
         self._ids = ids
         self._limiter = Limiter()
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._ended: SimpleQueue[_Job] = SimpleQueue()
-        self._threads = 0
 
     def make(
         self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[Counts], None]
@@ -112,21 +110,19 @@ class Calls:
         """Let a thread make a call."""
         self._limiter.begin(time.monotonic())
         job.attempts += 1
-        if self._limiter.running > self._threads:
-            self._threads += 1
-            threading.Thread(target=self._work, daemon=True).start()
-        self._jobs.put(job)
+        try:
+            threading.Thread(target=self._call, args=(job,), daemon=True).start()
+        except RuntimeError:  # the system allows no further thread
+            self._call(job)
 
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            job.attempt, job.problem = Attempt(job.keywords), None
-            try:
-                for _ in self._claude.call(job.attempt):
-                    pass
-            except BaseException as problem:  # noqa: BLE001 - the main thread raises it
-                job.problem = problem
-            self._ended.put(job)
+    def _call(self, job: _Job) -> None:
+        job.attempt, job.problem = Attempt(job.keywords), None
+        try:
+            for _ in self._claude.call(job.attempt):
+                pass
+        except BaseException as problem:  # noqa: BLE001 - the main thread raises it
+            job.problem = problem
+        self._ended.put(job)
 
 
 class _Round:

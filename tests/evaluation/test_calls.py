@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import weakref
 from collections import Counter
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,6 +85,53 @@ def test_no_call_is_lost_and_none_that_succeeded_is_made_again(
     assert statuses[429] >= 5
     assert len({reply.id for reply in maker.replies}) == 180
     assert maker.counts[-1][:3] == (180, 180, 0)
+
+
+def test_calls_that_have_ended_leave_no_thread_and_no_connection(
+    open_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    class Listed(threading.Thread):
+        def start(self) -> None:
+            threads.append(self)
+            super().start()
+
+    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Listed))
+    maker = open_maker(delay_ms=20)
+    maker.make([call(number) for number in range(20)])
+    assert len(threads) == len(maker.replies) == 20
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    client = weakref.ref(maker.claude)
+    # A client closes its connections when it is freed.
+    del maker
+    gc.collect()
+    assert client() is None
+
+
+@pytest.mark.parametrize("allowed", [0, 3])
+def test_a_system_that_allows_no_further_thread_makes_calls_slower(
+    open_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    running = threading.Semaphore(allowed)
+
+    class Limited(threading.Thread):
+        def start(self) -> None:
+            if not running.acquire(blocking=False):
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+        def run(self) -> None:
+            super().run()
+            running.release()
+
+    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Limited))
+    maker = open_maker(delay_ms=5)
+    assert maker.make([call(number) for number in range(20)]) == {}
+    assert {reply.case_hash for reply in maker.replies} == {f"case {number}" for number in range(20)}
+    assert maker.counts[-1][:3] == (20, 20, 0)
 
 
 def test_a_reply_has_what_claude_returned(open_maker: Callable[..., Maker]) -> None:
