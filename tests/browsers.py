@@ -6,11 +6,11 @@ import base64
 import fcntl
 import json
 import os
-import select
 import shutil
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class Browser:
     def _read(self) -> dict[str, Any]:
         deadline = time.monotonic() + _SECONDS
         while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._from], [], [], max(deadline - time.monotonic(), 0))
+            # Unlike select, it accepts descriptors above 1023, which a process with many open files has.
+            ready = connection.wait([self._from], max(deadline - time.monotonic(), 0))
             part = os.read(self._from, 1 << 20) if ready else b""
             if not part:
                 raise RuntimeError("the browser has ended, or does not answer")

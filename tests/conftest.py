@@ -8,6 +8,7 @@ import fcntl
 import importlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same for SIGHUP under nohup.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# The limit of open files that most systems have. With more, a leak of descriptors would not be noticed.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024 if _soft == resource.RLIM_INFINITY else min(_soft, 1024), _hard))
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = Path(__file__).parent / "snapshots"

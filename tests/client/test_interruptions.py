@@ -146,6 +146,7 @@ def test_a_signal_handler_loses_no_item_wherever_it_runs(
         assert (len(backlog), backlog.losses.dropped_uses) == (0, 0), place
         # A use that is counted is counted once. The count is missing if the exception was raised before it.
         assert _USES - 1 <= sum(backlog.counts.fallbacks.values()) <= _USES, place
+        files.close()
         shutil.rmtree(directory)
         if not interruption.has_happened:
             break
