@@ -1,10 +1,11 @@
-"""Wait for sockets, and for blocking functions of C. Meanwhile Ctrl-C is handled, and other greenlets run."""
+"""Wait for descriptors and for blocking functions of C. Meanwhile Ctrl-C is handled, and other greenlets run."""
 
 from __future__ import annotations
 
 import _thread
 import os
 import select
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ def ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool =
 
     With `writable`, a descriptor that is writable counts too. If `seconds` is None, wait without a limit.
     """
-    if not hasattr(select, "poll"):
+    # Unlike select, poll accepts descriptors above 1023, which an application with many open files has. But on macOS it
+    # does not accept terminals.
+    is_macos = sys.platform == "darwin"
+    if not hasattr(select, "poll") or (is_macos and max(descriptors) <= 1023):
         readable, writables, _ = select.select(descriptors, descriptors if writable else [], [], seconds)
         return [descriptor for descriptor in descriptors if descriptor in readable or descriptor in writables]
-    # Unlike select, poll accepts descriptors above 1023, which an application with many open files has.
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN | (select.POLLOUT if writable else 0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,27 @@ def test_the_screen_follows_moves_and_uses_through_an_outage_and_leaves_the_term
         terminal.type("q")
         assert terminal.end() == 0
         check_left(terminal, before)
+
+
+def test_descriptors_above_1023_are_as_good_as_others(demo: Promptctl) -> None:
+    """A process may inherit many open files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("the system allows too few open files")
+    opening = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (2000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for _ in range(1100):
+    os.set_inheritable(os.dup(0), True)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+    words = [sys.executable, "-c", opening, *demo.command("top")]
+    with Terminal(words, demo.environment({"TERM": "xterm"}), demo.home) as terminal:
+        terminal.wait_for(re.compile("default-system-prompt +2 .*quit", re.DOTALL))
+        terminal.type("?")
+        terminal.wait_for("any key: back")
+        terminal.type("?q")
+        assert terminal.end() == 0
 
 
 def test_keys_react_while_the_database_does_not_answer_and_a_poll_finds_moves_without_notifications(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import select
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from promptctl import errors
 from promptctl.claude import prices
 from promptctl.output.live_cells import Detail
-from promptctl.postgres import connecting
+from promptctl.postgres import connecting, waiting
 from promptctl.records import Record
 from promptctl.rules import prompt_lines
 from promptctl.rules import use_window as rules
@@ -187,7 +186,7 @@ class Reader:
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if select.select([self._wake_reader], [], [], left)[0]:
+            if waiting.ready([self._wake_reader], left):
                 self._drain()
 
     def _drain(self) -> None:

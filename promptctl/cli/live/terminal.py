@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import termios
 from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
 from promptctl.cli.live.keys import KeyReader
+from promptctl.postgres import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -80,7 +80,7 @@ class Terminal:
         """
         if self._keys.is_in_sequence:
             seconds = min(seconds, _SEQUENCE_SECONDS)
-        ready, _, _ = select.select([self._input, self._wake_reader], [], [], max(seconds, 0.0))
+        ready = waiting.ready([self._input, self._wake_reader], max(seconds, 0.0))
         if self._wake_reader in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_reader, 4096)
