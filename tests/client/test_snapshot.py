@@ -208,12 +208,15 @@ def test_the_snapshot_is_private_current_and_replaced_atomically(
     epochs: list[int] = []
 
     def watch() -> None:
-        while not stop.is_set():
+        is_last = False
+        while not is_last:
+            is_last = stop.is_set()
             document = json.loads(path.read_text())
             epochs.append(document["prompts"][0]["epoch"])
 
     thread = threading.Thread(target=watch)
     thread.start()
+    until(lambda: len(epochs) > 0)
     for turn in range(50):
         activate(sql, "greeter", 2 - turn % 2)
     until(lambda: json.loads(path.read_text())["prompts"][0]["epoch"] == 51)

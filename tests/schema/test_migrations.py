@@ -284,7 +284,7 @@ def test_a_comparison_has_the_uses_and_scores_that_were_not_rolled_up_before_the
     )
     assert value(sql, compared, "uses") == 30
     # The first roll-ups in another cluster only renumber the uses, and each one waits for the transactions of the
-    # cluster that are open, such as those of autovacuum.
+    # cluster that are open.
     deadline = time.monotonic() + 30
     counted = 0
     while counted < 30 and time.monotonic() < deadline:
