@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
 from promptctl.claude import message_batches
+from promptctl.deferred_signals import deferred_signals, interruption
 from promptctl.evaluation.budget import TokensUsed
 from promptctl.evaluation.calls import MAY_PASS, Counts, timestamp
 from promptctl.rules import tokens
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from promptctl.claude.api import Claude
-    from promptctl.claude.message_batches import BatchResult, BatchState
+    from promptctl.claude.message_batches import BatchResult
     from promptctl.evaluation.budget import Budget
     from promptctl.evaluation.calls import Call
     from promptctl.evaluation.result_recorder import Recorder
@@ -49,24 +50,23 @@ class BatchCalls:
         self.text_hashes: Mapping[str, str] = {}
 
     def make(
-        self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[Counts], None]
+        self, calls: Sequence[Call], take: Callable[[Reply], Call | None], report: Callable[[Counts], None]
     ) -> Mapping[str, str]:
         """Make the calls, and pass each reply to `take`. Return the calls that failed: the sentence, by request hash.
 
-        Raises ClaudeFailed, also if results of a batch are missing, and KeyboardInterrupt: the batch is then processed
-        all the same and stays open, and `collect` takes it.
+        The calls that `take` returns are made in the next batch. Raises ClaudeFailed, also if results of a batch are
+        missing, and KeyboardInterrupt: the batch is then processed all the same and stays open, and `collect` takes it.
         """
         failures: dict[str, str] = {}
         pending = list(calls)
-        ended = 0
-        for repetition in range(MOST_REPETITIONS + 1):
+        total, ended, repetitions = len(calls), 0, 0
+        while pending:
             again: list[Call] = []
+            following: list[Call] = []
             for group in self._groups(pending):
                 by_id = dict(_named(group))
-                batch = self._create({name: call.compose() for name, call in by_id.items()})
-                self._recorder.record_batch(batch.id, self._document(by_id))
-                self._wait(batch.id, lambda counts, ended=ended: report(_counts(counts, ended, len(calls))))
-                for result in message_batches.results(self._claude, batch.id):
+                batch_id = self._create(by_id)
+                for result in self._results(batch_id, ended, total, report):
                     call = by_id.pop(result.custom_id, None)
                     if call is None:
                         continue
@@ -74,22 +74,28 @@ class BatchCalls:
                         again.append(call)
                         failures[call.request_hash] = _sentence(result)
                     elif (
-                        reply := self.reply(batch.id, result, call.case_hash, call.request_hash, call.compose())
+                        reply := self.reply(batch_id, result, call.case_hash, call.request_hash, call.compose())
                     ) is None:
                         failures[call.request_hash] = _sentence(result)
                         ended += 1
                     else:
-                        take(reply)
+                        if (next_call := take(reply)) is not None:
+                            following.append(next_call)
                         ended += 1
                 if by_id:
-                    raise _incomplete(batch.id, len(by_id), len(group))
-                self._recorder.end_batch(batch.id)
-            if not again or repetition == MOST_REPETITIONS:
-                break
+                    raise _incomplete(batch_id, len(by_id), len(group))
+                if self.text_hashes:
+                    self._recorder.end_batch(batch_id)
+                else:
+                    self._recorder.end_judge_batch(batch_id)
+            total += len(following)
+            repetitions += bool(again)
+            if repetitions > MOST_REPETITIONS:
+                again = []
             for call in again:
                 failures.pop(call.request_hash, None)
-            pending = again
-        report(Counts(ended, len(calls), 0, 0.0))
+            pending = again + following
+        report(Counts(ended, total, 0, 0.0))
         return failures
 
     def collect(self, batch_id: str, report: Callable[[Counts], None]) -> Iterator[BatchResult]:
@@ -159,25 +165,45 @@ class BatchCalls:
             yield group
         self._budget.settle(greatest, 0.0, TokensUsed(0, 0))
 
-    def _create(self, requests: Mapping[str, Mapping[str, Any]]) -> BatchState:
-        """Create a batch, again if Claude rejected it because of a rate limit or its load.
+    def _create(self, by_id: Mapping[str, Call]) -> str:
+        """Create a batch of calls, store its id and return it. Do so again if Claude rejects it because of its load.
 
         After any other failure, such as a lost connection, Claude may have the batch, and another one would cost again.
         """
-        for attempts in range(1, _MOST_FAILED_POLLS + 1):
-            try:
-                return message_batches.create(self._claude, requests)
-            except errors.ClaudeFailed as failure:
-                if failure.code not in ("rate_limit_error", "overloaded_error") or attempts == _MOST_FAILED_POLLS:
-                    raise
-                time.sleep(min(failure.wait_seconds or FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS))
-        raise AssertionError("the last attempt returns or raises")
-
-    def _document(self, by_id: Mapping[str, Call]) -> dict[str, Any]:
-        return {
+        requests = {name: call.compose() for name, call in by_id.items()}
+        document = {
             name: [call.case_hash, call.request_hash, self.text_hashes.get(call.request_hash, "")]
             for name, call in by_id.items()
         }
+        for attempts in range(1, _MOST_FAILED_POLLS + 1):
+            batch_id, seconds = "", 0.0
+            # An interruption before the id is stored would lose a batch that is paid for.
+            with deferred_signals() as signals:
+                try:
+                    batch_id = message_batches.create(self._claude, requests).id
+                    self._recorder.record_batch(batch_id, document)
+                except errors.ClaudeFailed as failure:
+                    if failure.code not in ("rate_limit_error", "overloaded_error") or attempts == _MOST_FAILED_POLLS:
+                        raise
+                    seconds = min(failure.wait_seconds or FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS)
+            if (interrupted := interruption(signals)) is not None:
+                raise interrupted
+            if batch_id:
+                return batch_id
+            time.sleep(seconds)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _results(
+        self, batch_id: str, ended: int, total: int, report: Callable[[Counts], None]
+    ) -> Iterator[BatchResult]:
+        """Wait for a batch of this run, and yield its results. A failure has the command that takes them later."""
+        try:
+            self._wait(batch_id, lambda counts: report(_counts(counts, ended, total)))
+            yield from message_batches.results(self._claude, batch_id)
+        except errors.ClaudeFailed as failure:
+            first = f"{failure.hint}, and then " if failure.hint and failure.code not in MAY_PASS else ""
+            failure.hint = f"{first}run the same command with --resume, which takes the replies of the batch"
+            raise
 
     def _wait(self, batch_id: str, report: Callable[[Mapping[str, int]], None]) -> None:
         """Ask for the state of a batch until it has ended, less and less often."""

@@ -96,24 +96,27 @@ class Calls:
         self._ended: SimpleQueue[_Job] = SimpleQueue()
 
     def make(
-        self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[Counts], None]
+        self, calls: Sequence[Call], take: Callable[[Reply], Call | None], report: Callable[[Counts], None]
     ) -> Mapping[str, str]:
         """Make the calls, and pass each reply to `take`. Return the calls that failed: the sentence, by request hash.
 
-        `report` is called about ten times a second. The calls end early when the budget does not allow another one,
+        A call that `take` returns is the next one to be made. `report` is called about ten times a second. The calls
+        end early when the budget does not allow another one,
         which then `is_exhausted`. Raises ClaudeFailed for a failure that every further call would have too, after the
         calls that run have ended, and KeyboardInterrupt with the replies that came within ten seconds.
         """
         return _Round(self, calls, take, report).run()
 
-    def start(self, job: _Job) -> None:
-        """Let a thread make a call."""
+    def start(self, job: _Job) -> bool:
+        """Let a thread make a call. If the system allows no further thread, make it here, and return False."""
         self._limiter.begin(time.monotonic())
         job.attempts += 1
         try:
             threading.Thread(target=self._call, args=(job,), daemon=True).start()
-        except RuntimeError:  # the system allows no further thread
+        except RuntimeError:
             self._call(job)
+            return False
+        return True
 
     def _call(self, job: _Job) -> None:
         job.attempt, job.problem = Attempt(job.keywords), None
@@ -129,7 +132,11 @@ class _Round:
     """One use of `Calls.make`."""
 
     def __init__(
-        self, calls: Calls, pending: Sequence[Call], take: Callable[[Reply], None], report: Callable[[Counts], None]
+        self,
+        calls: Calls,
+        pending: Sequence[Call],
+        take: Callable[[Reply], Call | None],
+        report: Callable[[Counts], None],
     ) -> None:
         self._calls = calls
         self._limiter: Limiter = calls._limiter  # pyright: ignore[reportPrivateUsage] - a part of the same class
@@ -148,6 +155,7 @@ class _Round:
         self._reported_at = 0.0
         self._failures: dict[str, str] = {}
         self._fatal: BaseException | None = None
+        self._is_stopped = False
 
     def run(self) -> Mapping[str, str]:
         # An interruption between the end of a call and `take` would lose a reply that was paid for.
@@ -188,7 +196,9 @@ class _Round:
             else:
                 self._fresh.popleft()
             self._running += 1
-            self._calls.start(job)
+            if not self._calls.start(job):
+                # Its reply is to be stored before the next call is made.
+                return True
         return False
 
     def _seconds_to_wait(self) -> float:
@@ -225,7 +235,10 @@ class _Round:
             self._limiter.succeed(now)
             self._last_success_at = now
             self._ended += 1
-            self._take(reply_of(attempt, job.call, self._ids, self._cost(attempt)))
+            following = self._take(reply_of(attempt, job.call, self._ids, self._cost(attempt)))
+            if following is not None and not self._is_stopped:
+                self._fresh.appendleft(_Job(following))
+                self._total += 1
         elif code == "rate_limit_error":
             self._reject(job, attempt, now)
         elif code in _OVERLOAD:
@@ -280,6 +293,7 @@ class _Round:
 
     def _stop(self) -> None:
         """Begin no further call."""
+        self._is_stopped = True
         self._fresh.clear()
         self._again.clear()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promptctl.evaluation.storage import Storage
     from promptctl.rules.test_cases import Assertion, Case
 
-    MakeCalls = Callable[[Sequence[Call], Callable[[Reply], None]], Mapping[str, str]]
+    MakeCalls = Callable[[Sequence[Call], Callable[[Reply], Call | None]], Mapping[str, str]]
 
 # A new rubric makes a judge judge the kept replies of the baseline again, which is paid for: at most so many of a case.
 MOST_JUDGED_AGAIN = MOST_BASELINE
@@ -32,7 +32,8 @@ class Judging:
     """The checks of all replies of a run. `calls` is how many calls of judges it took, `errors` why
     replies of the last stage have no verdict.
 
-    `answers` has answers of judges that an earlier run asked for, by the hash of the request. `unknown` has the ids of
+    `answers` has answers of judges that an earlier run asked for, by the hash of the request. If there are any,
+    `requests` has the hashes of all requests that decide on replies of this run. `unknown` has the ids of
     the replies that count neither as passed nor as failed because a time or a cost is not known, by the reason.
     """
 
@@ -42,6 +43,7 @@ class Judging:
         self.calls = 0
         self.errors: list[str] = []
         self.answers: dict[str, list[Reply]] = {}
+        self.requests: set[str] = set()
         self.unknown: dict[str, set[str]] = {}
         self._storage = storage
         self._recorder = recorder
@@ -87,6 +89,13 @@ class Judging:
         keys = sorted(
             {self._key(judge, one) for case, judge, *_ in pairs if judge is not None for one in _rubrics(case)}
         )
+        if self.answers:
+            self.requests |= {
+                judge.call(one, case, reply, system).request_hash
+                for case, judge, reply, system in pairs
+                if judge is not None
+                for one in _rubrics(case)
+            }
         self._load(sorted({reply.id for _, _, reply, _ in pairs}), keys)
         if self._take_move():
             return True
@@ -102,7 +111,7 @@ class Judging:
         while opened := [voting for voting in votings if voting.is_open]:
             self._ask(opened)
         self.errors = [voting.error for voting in votings if voting.judgement is None and voting.error]
-        self._recorder.flush()
+        self._recorder.end_judgements()
         return self._take_move()
 
     def checks(self, case: Case, judge: Judge | None, reply: Reply) -> Sequence[Check | None]:
@@ -138,21 +147,29 @@ class Judging:
         ]
 
     def _ask(self, votings: Sequence[Voting]) -> None:
-        """Make one call for each voting."""
+        """Make calls for each voting until it has a verdict, or a call fails.
+
+        The calls of a voting follow each other, because an interruption loses the votes of those without a verdict.
+        """
         # Votings with the same request share the calls. Each answer goes to one voting.
         waiting: dict[str, list[Voting]] = {}
-        pending: list[Call] = []
-        for voting in votings:
+
+        def wait(voting: Voting) -> Call | None:
+            """Use the answers that are there, and return the next call of a voting, None if it needs none."""
             answers = self.answers.get(voting.call.request_hash)
-            if answers:
+            while answers and voting.is_open:
                 self._take(voting, answers.pop())
-            else:
-                waiting.setdefault(voting.call.request_hash, []).append(voting)
-                pending.append(voting.call)
+            if not voting.is_open:
+                return None
+            waiting.setdefault(voting.call.request_hash, []).append(voting)
+            return voting.call
 
-        def take(answer: Reply) -> None:
-            self._take(waiting[answer.request_hash].pop(), answer)
+        def take(answer: Reply) -> Call | None:
+            voting = waiting[answer.request_hash].pop()
+            self._take(voting, answer)
+            return wait(voting)
 
+        pending = [call for voting in votings if (call := wait(voting)) is not None]
         failures: Mapping[str, str] = self._make_calls(pending, take) if pending else {}
         for request_hash, rest in waiting.items():
             for voting in rest:

@@ -31,6 +31,7 @@ class Recorder:
         self.reply_ids: set[str] = set()
         # The batches of this run whose replies are still to come.
         self.open_batches: set[str] = set()
+        self._judge_batches: list[str] = []
         # The number of the write that stores a reply, from 1, by the id of the reply.
         self._writes: dict[str, int] = {}
         self._next_write = 1
@@ -99,6 +100,19 @@ class Recorder:
         self.flush()
         self.open_batches.discard(batch_id)
         self._store(lambda: self._storage.end_batch(batch_id), lambda: self._spool.add_batch_end(batch_id))
+
+    def end_judge_batch(self, batch_id: str) -> None:
+        """Mark a batch of a judge as ended when `end_judgements` is called.
+
+        Its answers are votes, which are stored as a part of a judgement only. Until then, another run can take them.
+        """
+        self._judge_batches.append(batch_id)
+
+    def end_judgements(self) -> None:
+        """Store the judgements, and mark the batches as ended that they were made of."""
+        self.flush()
+        while self._judge_batches:
+            self.end_batch(self._judge_batches.pop())
 
     def _store_replies(self, text_hash: str, replies: Sequence[Reply]) -> None:
         self._store(

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
         """Makes calls: `calls.Calls` one by one, `batches.BatchCalls` in batches."""
 
         def make(
-            self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[CallCounts], None]
+            self, calls: Sequence[Call], take: Callable[[Reply], Call | None], report: Callable[[CallCounts], None]
         ) -> Mapping[str, str]:
-            """Make the calls, and return those that failed."""
+            """Make the calls, then those that `take` returns, and return those that failed."""
             ...
 
 
@@ -168,6 +168,8 @@ class _Run:
         self._is_stale = False
         self._returned = ReturnedModels()
         self._moves = 0
+        # The hashes of the requests in batches of judges that earlier runs began and this one takes, by batch.
+        self._judge_batches: dict[str, set[str]] = {}
 
     def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
@@ -179,7 +181,7 @@ class _Run:
         self._recorder = Recorder(self._storage, number, options.directory)
         self._judging = Judging(self._judges, self._storage, self._recorder, self._make_judge_calls)
         try:
-            return self._evaluate(number)
+            return self._evaluate(number, say)
         except (errors.PromptctlError, KeyboardInterrupt) as problem:
             try:
                 self._recorder.flush()
@@ -212,12 +214,13 @@ class _Run:
         }  # fmt: skip
         return RunResult(**{name: getattr(stored, name) for name in RunResult.fields} | changed)
 
-    def _evaluate(self, number: int) -> RunResult:
+    def _evaluate(self, number: int, say: Callable[[str], None]) -> RunResult:
         self._load_kept_replies()
-        self._take_open_batches()
+        self._take_open_batches(say)
         self._drop_stale()
         every, stages, suspicious = self._make_stages(_MOST_ROUNDS)
         self._recorder.flush()
+        self._end_judge_batches()
         if not any(table.counts().new_replies for table in every):
             self._raise_no_replies()
         self._notes += self._judging.notes
@@ -362,8 +365,11 @@ class _Run:
             side.add_kept(self._storage, most)
         self._returned.add_kept(sides)
 
-    def _take_open_batches(self) -> None:
-        """Take the replies of batches that earlier runs of the prompt began, if this run is resumed."""
+    def _take_open_batches(self, say: Callable[[str], None]) -> None:
+        """Take the replies of batches that earlier runs of the prompt began, if this run is resumed.
+
+        Otherwise `say` gets a note before the run makes the same calls again.
+        """
         batches = self._storage.open_batches(self._subject.name)
         if not batches:
             return
@@ -377,7 +383,7 @@ class _Run:
             if not batches:
                 return
             count = "1 batch of an earlier run" if len(batches) == 1 else f"{len(batches)} batches of earlier runs"
-            self._notes.append(f"the replies of {count} were not taken: use --resume to take them")
+            say(f"the replies of {count} are not taken, and are paid for again: use --resume to take them")
             return
         maker = self._batch_maker()
         for batch in batches:
@@ -402,6 +408,7 @@ class _Run:
             self._new_calls += bool(text_hash)
             if not text_hash:
                 self._judging.answers.setdefault(request_hash, []).append(reply)
+                self._judge_batches.setdefault(batch.id, set()).add(request_hash)
                 continue
             self._recorder.reply_ids.add(reply.id)
             replies.setdefault(text_hash, []).append(reply)
@@ -420,8 +427,22 @@ class _Run:
                 f"the results of the batch {batch.id} lack {len(missing)} of {len(batch.requests)} calls: use --resume"
                 " later to take them"
             )
-            return
-        self._storage.end_batch(batch.id)
+            self._judge_batches.pop(batch.id, None)
+        elif batch.id not in self._judge_batches:
+            self._storage.end_batch(batch.id)
+
+    def _end_judge_batches(self) -> None:
+        """Mark the batches of judges as ended that earlier runs began, and whose answers this run has used.
+
+        The answers of one that has others too are stored nowhere else.
+        """
+        for batch_id, hashes in self._judge_batches.items():
+            if hashes <= self._judging.requests:
+                self._recorder.end_batch(batch_id)
+            else:
+                self._notes.append(
+                    f"the batch {batch_id} has answers of a judge for another test, and stays open for its --resume"
+                )
 
     def _sides(self) -> list[Side]:
         return [self._new] if self._baseline is None else [self._new, self._baseline]
@@ -482,7 +503,7 @@ class _Run:
                 end = "the calls ended, because a model that Claude returned has no known price to limit"
             self._notes.append(end)
 
-    def _make_judge_calls(self, calls: Sequence[Call], take: Callable[[Reply], None]) -> Mapping[str, str]:
+    def _make_judge_calls(self, calls: Sequence[Call], take: Callable[[Reply], Call | None]) -> Mapping[str, str]:
         """Make calls of judges. Return the failures, None of them if no call may be made."""
         if not self._may_call:
             sentence = (

@@ -302,6 +302,12 @@ def open_batches(database: Database, name: str) -> list[OpenBatch]:
     return [OpenBatch(*row) for row in rows]
 
 
+def has_batches(database: Database, run: int) -> bool:
+    """Return whether a run has made calls in batches, of which all may have ended."""
+    [(is_there,)] = database.run("select exists (select from promptctl.test_batches b where b.run = $1)", run)
+    return is_there
+
+
 def end_batch(database: Database, batch_id: str) -> bool:
     """Mark a batch as ended, because its replies are stored. Return False if it had ended."""
     [(is_ended,)] = database.run("select promptctl.end_test_batch($1)", batch_id)

@@ -76,18 +76,23 @@ def test_a_run_that_was_killed_has_the_command_that_goes_on_with_it(
     assert promptctl("test", "list", "--json").err == ""
     command = "promptctl test greeter@2 --against greeter@1"
     failure = check_failure(promptctl("test", "show", str(run)), 1).err
-    assert f"run {run} of greeter@2 has not ended: it is running, or was killed" in failure
+    goes_on = "the same test goes on from its replies. Give it the same --case, --repeat and --max-cost"
+    assert f"run {run} of greeter@2 has not ended: it is running, or was killed. Then {goes_on}\n" in failure
     assert f"hint:  {command}\n" in failure
     sql.execute(f"select promptctl.record_test_batch({run}, 'b1', '{{}}')".encode())
-    sql.execute(BEGUN.replace("'margin'", "'requested_model', 'claude-opus-5', 'margin'").encode())
+    sql.execute(BEGUN.replace("'margin', 0.05", "'requested_model', 'claude-opus-5', 'margin', 0.035").encode())
     hints = [
         check_json_failure(promptctl("test", "show", str(number), "--json"), 1)["hint"] for number in (run, run + 1)
     ]
-    assert hints == [f"{command} --batch --resume", f"{command} --model claude-opus-5"]
+    assert hints == [f"{command} --batch --resume", f"{command} --model claude-opus-5 --margin 3.5pt"]
     assert f"runs {run + 1}, {run} are running or were killed" in promptctl("test", "list").err
+    # A batch of an interrupted run has ended, so it needs no --resume, but the next calls cost half again.
+    sql.execute(f"select promptctl.record_test_batch({run + 1}, 'b2', '{{}}')".encode())
+    sql.execute("select promptctl.end_test_batch('b2')")
     sql.execute(end('{"failure": "interrupted"}').encode())
     failure = check_json_failure(promptctl("test", "show", str(run + 1), "--json"), 1)
-    assert failure["message"] == f"run {run + 1} of greeter@2 was interrupted: the same test goes on from its replies"
+    assert failure["message"] == f"run {run + 1} of greeter@2 was interrupted: {goes_on}"
+    assert failure["hint"] == f"{command} --model claude-opus-5 --margin 3.5pt --batch"
     # The same test has ended since.
     sql.execute(BEGUN.encode())
     sql.execute(end(OUTCOME % "worse").encode())

@@ -154,6 +154,7 @@ class Runner:
     progress: list[Progress] = field(default_factory=list["Progress"])
     judges: dict[str, Subject] = field(default_factory=dict[str, Subject])
     statistics: runner.Statistics = field(default_factory=SimpleStatistics)
+    said: list[str] = field(default_factory=list[str])
 
     def serve(self, scenario: str = "crowd", **parameters: object) -> None:
         """Let the server answer in this way from now on."""
@@ -177,6 +178,7 @@ class Runner:
             self.storage,
             statistics=self.statistics,
             judge_of=lambda reference: self.judges[reference],
+            say=self.said.append,
         )
 
 

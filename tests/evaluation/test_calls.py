@@ -40,7 +40,7 @@ class Maker:
         self.replies: list[Reply] = []
         self.counts: list[Counts] = []
 
-    def make(self, calls: Sequence[Call], take: Callable[[Reply], None] | None = None) -> dict[str, str]:
+    def make(self, calls: Sequence[Call], take: Callable[[Reply], Call | None] | None = None) -> dict[str, str]:
         made = Calls(self.claude, self.budget, UseIds()).make(calls, take or self.replies.append, self.counts.append)
         return dict(made)
 
@@ -132,6 +132,39 @@ def test_a_system_that_allows_no_further_thread_makes_calls_slower(
     assert maker.make([call(number) for number in range(20)]) == {}
     assert {reply.case_hash for reply in maker.replies} == {f"case {number}" for number in range(20)}
     assert maker.counts[-1][:3] == (20, 20, 0)
+
+
+def test_an_interruption_ends_calls_without_threads_after_the_present_one(
+    open_maker: Callable[..., Maker], claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Refused))
+    before = len(claude.requests)
+    maker = open_maker()
+
+    def take(reply: Reply) -> None:
+        maker.replies.append(reply)
+        if len(maker.replies) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with interruption.terminated(), pytest.raises(KeyboardInterrupt):
+        maker.make([call(number) for number in range(20)], take)
+    assert len(maker.replies) == len(claude.requests) - before == 3
+
+
+def test_a_call_that_follows_a_reply_is_the_next_one(open_maker: Callable[..., Maker]) -> None:
+    maker = open_maker()
+
+    def take(reply: Reply) -> Call | None:
+        maker.replies.append(reply)
+        return call(100) if reply.case_hash == "case 0" else None
+
+    assert maker.make([call(number) for number in range(30)], take) == {}
+    assert len(maker.replies) == maker.counts[-1].total == 31
+    assert [reply.case_hash for reply in maker.replies].index("case 100") < 25
 
 
 def test_a_reply_has_what_claude_returned(open_maker: Callable[..., Maker]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from promptctl import errors
-from promptctl.claude import settings
+from promptctl.claude import message_batches, settings
+from promptctl.cli import interruption
 from promptctl.evaluation import batches
+from promptctl.evaluation import calls as evaluation_calls
 from promptctl.evaluation.calls import Calls
+from promptctl.evaluation.judge import Voting
+from promptctl.evaluation.limiter import Limiter
 from promptctl.evaluation.results import Subject
 from promptctl.rules import test_verdicts
 from promptctl.rules.test_cases import Assertion
@@ -593,11 +598,120 @@ def test_a_batch_that_claude_does_not_have_is_noted_and_its_calls_are_made(run_c
     run = run_cases()
     run.run([case(1)])
     run.storage.record_batch(1, "msgbatch_gone", {"other": ["00", "00", "00"], "judge": ["00", "00", ""]})
-    noted = run.run([case(1)])
-    assert noted.notes == ["the replies of 1 batch of an earlier run were not taken: use --resume to take them"]
+    # The note comes before the calls are made again.
+    assert run.run([case(1)], repeat=5).notes == []
+    assert run.said == [
+        "the replies of 1 batch of an earlier run are not taken, and are paid for again: use --resume to take them"
+    ]
     resumed = run.run([case(1), case(2)], is_resumed=True)
     assert resumed.notes == ["Claude has no batch msgbatch_gone for this API key, so its calls are made again"]
     assert resumed.new_calls == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_batch_that_is_created_while_a_signal_arrives_is_stored(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    run = run_cases()
+    create = message_batches.create
+
+    def create_and_interrupt(*arguments: Any) -> message_batches.BatchState:
+        state = create(*arguments)
+        signal.raise_signal(number)
+        return state
+
+    monkeypatch.setattr(message_batches, "create", create_and_interrupt)
+    before = len(run.claude.batches)
+    with interruption.terminated(), pytest.raises(KeyboardInterrupt) as raised:
+        run.run([case(1)], is_batch=True)
+    assert getattr(raised.value, "number", signal.SIGINT) == number
+    assert len(run.claude.batches) - before == 1
+    monkeypatch.setattr(message_batches, "create", create)
+    assert run.run([case(1)], is_batch=True, is_resumed=True).new_calls == 6
+    assert len(run.claude.batches) - before == 1
+
+
+def test_the_votes_of_an_interrupted_judge_are_not_paid_again(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing verdict takes two batches of votes, and the run is interrupted in the second one."""
+    run = run_cases()
+    cases = [case(number, rubric("It is good")) for number in range(1, 4)]
+    wait = batches.BatchCalls._wait  # pyright: ignore[reportPrivateUsage]
+    waits = 0
+
+    def interrupt(maker: batches.BatchCalls, *arguments: Any) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
+            raise KeyboardInterrupt
+        wait(maker, *arguments)
+
+    monkeypatch.setattr(batches.BatchCalls, "_wait", interrupt)
+    before = len(run.claude.batches)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(cases, subject(BROKEN, None), repeat=3, is_batch=True)
+    first_votes, second_votes = run.storage.open_batches("support")
+    assert len(first_votes.requests) == 18
+    assert 0 < len(second_votes.requests) <= 9
+    # A run of other cases uses none of these votes, or not all of them, and leaves them open.
+    others = run.run([case(9, rubric("It is good"))], subject(BROKEN, None), repeat=1, is_resumed=True)
+    assert [note.partition(" has")[0] for note in others.notes] == [
+        f"the batch {batch.id}" for batch in (first_votes, second_votes)
+    ]
+    result = run.run(cases, subject(BROKEN, None), repeat=3, is_batch=True, is_resumed=True)
+    assert run.storage.open_batches("support") == []
+    # Each vote that was paid for counts.
+    calls = sum(len(batch.requests) for batch in run.claude.batches[before:])
+    assert calls == 18 + result.new_calls + result.judge_calls
+
+
+def test_an_interruption_loses_only_the_votes_of_judges_that_have_no_verdict_yet(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_cases()
+    cases = [case(number, rubric("It is good")) for number in range(1, 41)]
+    add = Voting.add
+    votes = 0
+
+    def interrupt(voting: Voting, answer: Reply) -> None:
+        nonlocal votes
+        add(voting, answer)
+        votes += 1
+        if votes == 80:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(evaluation_calls, "Limiter", lambda: Limiter(4))
+    monkeypatch.setattr(Voting, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(cases, subject(BROKEN, None), repeat=1)
+    stored = sum(one.calls for one in run.storage.judgements.values())
+    assert 60 < votes - 8 <= stored < votes
+
+
+def test_a_batch_that_cannot_be_asked_for_is_taken_by_the_command_of_the_hint(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_cases()
+    retrieve = message_batches.retrieve
+    codes = [("overloaded_error", "run the command again later"), ("authentication_error", "set ANTHROPIC_API_KEY")]
+    hints: list[str | None] = []
+    monkeypatch.setattr(batches, "_MOST_FAILED_POLLS", 1)
+    before = len(run.claude.batches)
+    for place, (code, hint) in enumerate(codes):
+
+        def fail(*_: object, code: str = code, hint: str = hint) -> None:
+            raise errors.ClaudeFailed(code, "it failed", hint=hint)
+
+        monkeypatch.setattr(message_batches, "retrieve", fail)
+        with pytest.raises(errors.ClaudeFailed) as raised:
+            run.run([case(1 + place)], is_batch=True)
+        hints.append(raised.value.hint)
+    taking = "run the same command with --resume, which takes the replies of the batch"
+    assert hints == [taking, f"set ANTHROPIC_API_KEY, and then {taking}"]
+    monkeypatch.setattr(message_batches, "retrieve", retrieve)
+    result = run.run([case(1), case(2)], is_batch=True, is_resumed=True)
+    assert (result.new_calls, len(run.claude.batches) - before) == (12, 2)
 
 
 def test_a_database_that_refuses_a_reply_loses_none(

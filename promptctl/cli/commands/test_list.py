@@ -10,7 +10,7 @@ from promptctl.cli import test_reports, test_targets
 from promptctl.evaluation import reply_checks, stored_results
 from promptctl.output import stream, test_view
 from promptctl.output.test_words import Tested
-from promptctl.rules import references
+from promptctl.rules import references, test_verdicts
 from promptctl.store import prompt_states, test_runs
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A note names at most so many runs.
 _MOST_OPEN = 5
+# These options of a run are not stored.
+_GOES_ON = "the same test goes on from its replies. Give it the same --case, --repeat and --max-cost"
 
 
 def list_runs(run: Run, name: str | None = None, limit: int | None = None) -> None:
@@ -119,11 +121,11 @@ def _without_verdict(database: Database, record: RunRecord) -> errors.PromptctlE
     """Return the error for a run without a verdict. Its hint is the command that goes on with the run."""
     subject = f"run {record.run} of {record.name}{'' if record.version is None else f'@{record.version}'}"
     if record.failure == "interrupted":
-        message = f"{subject} was interrupted: the same test goes on from its replies"
+        message = f"{subject} was interrupted: {_GOES_ON}"
     elif record.failure is not None:
         message = f"{subject} ended without a verdict: {record.failure}"
     else:
-        message = f"{subject} has not ended: it is running, or was killed and the same test goes on from its replies"
+        message = f"{subject} has not ended: it is running, or was killed. Then {_GOES_ON}"
     return errors.Failed("run_without_verdict", message, hint=_command_to_go_on(database, record))
 
 
@@ -138,8 +140,12 @@ def _command_to_go_on(database: Database, record: RunRecord) -> str:
             words.append(f"--against {record.against_name}@{record.against_version}")
     if record.requested_model not in (None, _model(database, record)):
         words.append(f"--model {record.requested_model}")
+    if record.margin != test_verdicts.DEFAULT_MARGIN:
+        words.append(f"--margin {100 * record.margin:.12g}pt")
+    if test_runs.has_batches(database, record.run):
+        words.append("--batch")
     if record.ended_at is None and any(one.run == record.run for one in test_runs.open_batches(database, record.name)):
-        words.append("--batch --resume")
+        words.append("--resume")
     return " ".join(words)
 
 
