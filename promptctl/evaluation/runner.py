@@ -383,7 +383,7 @@ class _Run:
             if not batches:
                 return
             count = "1 batch of an earlier run" if len(batches) == 1 else f"{len(batches)} batches of earlier runs"
-            say(f"the replies of {count} are not taken, and are paid for again: use --resume to take them")
+            say(f"the replies of {count} are not taken, and may be paid for again: use --resume to take them")
             return
         maker = self._batch_maker()
         for batch in batches:

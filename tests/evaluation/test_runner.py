@@ -601,7 +601,7 @@ def test_a_batch_that_claude_does_not_have_is_noted_and_its_calls_are_made(run_c
     # The note comes before the calls are made again.
     assert run.run([case(1)], repeat=5).notes == []
     assert run.said == [
-        "the replies of 1 batch of an earlier run are not taken, and are paid for again: use --resume to take them"
+        "the replies of 1 batch of an earlier run are not taken, and may be paid for again: use --resume to take them"
     ]
     resumed = run.run([case(1), case(2)], is_resumed=True)
     assert resumed.notes == ["Claude has no batch msgbatch_gone for this API key, so its calls are made again"]
