@@ -18,7 +18,7 @@ insert into promptctl.allocations (name, epoch, kind, previous_version, version,
                                    changed_at, origin)
 select 'team/prompt-' || to_char(p, 'FM00'), m,
        case when m > 1 and (m + p) %% 4 = 0 then 'rollback' else 'activate' end,
-       nullif((m + 3 - %(moves)s + 400) %% 4, 0),
+       case when m > 1 then coalesce(nullif((m + 3 - %(moves)s + 400) %% 4, 0), 4) end,
        1 + (m + 3 - %(moves)s + 400) %% 4, 0, case when m %% 2 = 0 then 'ada@example.com' else 'bob@example.com' end,
        case when m %% 3 = 0 then 'INC-' || m || ': too many wrong answers about refunds' end,
        '%(end)s'::timestamptz - interval '20 hours'

@@ -102,10 +102,11 @@ def _read_rows(
     around = [] if recent is None else [Selection(names, *recent, report_periods.HOUR)]
     if compared != period:
         around.append(Selection(names, compared.begin, compared.end, compared.cell))
+    end = None if period.is_running else period.end
     while True:
         statements: list[Statement] = [
             report_usage.clock(),
-            *report_states.statements(names, period.begin, period.end, period.recent_begin, period.recent_end),
+            *report_states.statements(names, period.begin, end, period.recent_begin, period.recent_end),
             report_usage.fallbacks(selection),
             *report_usage.statements(selection, rolled_below),
         ]

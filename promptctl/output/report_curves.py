@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
-
 from promptctl.output import html_page, lane_chart, report_words, time_charts
 from promptctl.output.lane_chart import Segment
 from promptctl.output.time_charts import Line, Mark
-from promptctl.rules import report_periods, shares
+from promptctl.rules import move_times, report_periods, shares
+from promptctl.store.report_states import Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from promptctl.rules.report_periods import ReportPeriod
     from promptctl.rules.usage_series import Numbers, PromptSeries
-    from promptctl.store.report_states import OlderMoves, ReportMove, Served
+    from promptctl.store.report_states import OlderMoves, ReportMove
 
     # The label of a curve, its style, and its value in a step.
     Curve = tuple[str, str, Callable[[Numbers], float | None]]
@@ -52,14 +51,15 @@ def text(
     moves: Sequence[ReportMove],
     older: Sequence[OlderMoves],
     before: Served,
+    after: Served | None = None,
 ) -> str:
     """Return the chart of a prompt as HTML.
 
     `moves` are in the order of the history, and `older` counts those that are not among them. `before` is what was
-    served when the period began.
+    served when the period began, and `after` what was served at its end, None for what the last move served.
     """
     all_marks = marks(period, moves, older)
-    segments = _segments(period, moves, before)
+    segments = _segments(period, moves, before, after)
     parts = [lane_chart.text(segments, all_marks, _lane_description(segments, all_marks))]
     grid = [place for place, _ in report_words.ticks(period)]
     missing: list[str] = []
@@ -97,15 +97,38 @@ def marks(period: ReportPeriod, moves: Sequence[ReportMove], older: Sequence[Old
     length = period.end - period.begin
 
     def place(moment: float) -> float:
-        return min(max((moment - period.begin) / length, 0.0), 1.0)
+        return max((min(moment, period.recent_end) - period.begin) / length, 0.0)
 
-    all_marks = [Mark(place(report_periods.seconds(move.changed_at)), move.number) for move in moves]
+    times, _ = ordered_times(period, moves)
+    all_marks = [Mark(place(time), move.number) for move, time in zip(moves, times, strict=True)]
     # Those between follow the first moves, whose numbers have no gap.
     number = next((place for place, move in enumerate(moves, 1) if move.number != place), len(moves) + 1)
     for one in older:
         all_marks.append(Mark(place(period.begin + one.hour * report_periods.HOUR), number, one.moves))
         number += one.moves
     return sorted(all_marks, key=lambda mark: (mark.place, mark.number))
+
+
+def ordered_times(period: ReportPeriod, moves: Sequence[ReportMove]) -> tuple[list[float], int]:
+    """Return the times of moves in seconds since 1970, and how many of them were replaced because a clock was wrong.
+
+    `moves` are in the order of the history, and so are the times.
+    """
+    return move_times.in_order([report_periods.seconds(move.changed_at) for move in moves], period.recent_end)
+
+
+def is_broken(moves: Sequence[ReportMove], before: Served, after: Served) -> bool:
+    """Whether the moves of a period do not lead from what was served `before` it to what was served `after` it.
+
+    Then a wrong clock has put the time of a move on the wrong side of the begin or of the end of the period. Moves that
+    are only counted between those listed are not checked.
+    """
+    number, version = 0, before.version
+    for move in moves:
+        if move.number == number + 1 and move.previous_version != version:
+            return True
+        number, version = move.number, move.version
+    return version != after.version
 
 
 def _panel(period: ReportPeriod, series: PromptSeries, panel: Panel) -> str | None:
@@ -144,16 +167,21 @@ def _finding(period: ReportPeriod, line: Line, format: Callable[[float], str], n
     return f"{texts}, lowest {format(least)}, highest {format(most)} {report_words.step(period, place)}"
 
 
-def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served) -> list[Segment]:
-    """Return what was served over time. `moves` are in the order of the history."""
+def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served, after: Served | None) -> list[Segment]:
+    """Return what was served over time. `moves` are in the order of the history.
+
+    The first move says what was served before it, and `after` what was served at the end, also where `is_broken`.
+    """
     length = period.end - period.begin
     now = min((period.recent_end - period.begin) / length, 1.0)
     begin, number, served = 0.0, 0, before
+    if moves and moves[0].previous_version != before.version:
+        served = Served(moves[0].previous_version)
     styles = _Styles()
     segments: list[Segment] = []
-    seconds = [report_periods.seconds(move.changed_at) - period.begin for move in moves]
-    for move, place in zip(moves, _ascending(seconds), strict=True):
-        moment = min(place / length, now)
+    times, _ = ordered_times(period, moves)
+    for move, time in zip(moves, times, strict=True):
+        moment = (time - period.begin) / length
         skipped = move.number - number - 1
         if skipped:
             segments.append(Segment(begin, moment, [report_words.counted(skipped, "move")], "many"))
@@ -162,6 +190,9 @@ def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served)
         else:
             segments.append(Segment(begin, moment, [], "many"))
         begin, number, served = moment, move.number, move.served
+    if after is not None and after.version != served.version:
+        segments.append(_segment(begin, now, served, styles))
+        begin, served = now, after
     # What is served at the end is always drawn.
     begin = min(begin, max(now - _NARROWEST, 0.0))
     segments = [
@@ -169,31 +200,6 @@ def _segments(period: ReportPeriod, moves: Sequence[ReportMove], before: Served)
     ]
     segments.append(_segment(begin, now, served, styles))
     return _joined(segments)
-
-
-def _ascending(times: Sequence[int]) -> list[int]:
-    """Return times in ascending order. Some of them may be wrong, because a clock was set.
-
-    As many as possible are kept: those of a longest ascending part. Each other one becomes the one before it.
-    """
-    # For each length, the place of the least last time of an ascending part; and the place before each in its part.
-    ends: list[int] = []
-    before: list[int | None] = []
-    for place, time in enumerate(times):
-        length = bisect.bisect_right([times[end] for end in ends], time)
-        before.append(ends[length - 1] if length else None)
-        ends[length : length + 1] = [place]
-    kept: set[int] = set()
-    last = ends[-1] if ends else None
-    while last is not None:
-        kept.add(last)
-        last = before[last]
-    latest = times[min(kept)] if kept else 0
-    ordered: list[int] = []
-    for place, time in enumerate(times):
-        latest = time if place in kept else latest
-        ordered.append(latest)
-    return ordered
 
 
 def _joined(segments: Sequence[Segment]) -> list[Segment]:

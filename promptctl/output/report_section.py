@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptctl.output import html_page, report_curves, report_words, stream
 from promptctl.records import Record
-from promptctl.rules import report_periods, shares
+from promptctl.rules import shares
 from promptctl.store import report_states
 
 TYPE_CHECKING = False
@@ -71,10 +71,10 @@ def text(prompt: PromptReport, period: ReportPeriod, place: int, room: Room) -> 
     parts = [
         f'<section><h2 id="p{place}">{escaped(state.name)}</h2>',
         f'<p class="state">{html_page.escaped(report_words.live(state, is_running=period.is_running))}</p>',
-        report_curves.text(period, prompt.series, prompt.moves, prompt.older, state.before),
+        report_curves.text(period, prompt.series, prompt.moves, prompt.older, state.before, state.served),
     ]
     if prompt.moves:
-        parts.append(_moves(prompt, room))
+        parts.append(_moves(prompt, period, room))
     if prompt.series is not None and prompt.series.versions:
         parts.append(_versions(prompt, prompt.series))
     if prompt.fallbacks:
@@ -119,7 +119,7 @@ def failures(numbers: Numbers) -> str:
     return f"{numbers.errors:,} ({report_words.percent(rate)})" if numbers.errors else "0"
 
 
-def _moves(prompt: PromptReport, room: Room) -> str:
+def _moves(prompt: PromptReport, period: ReportPeriod, room: Room) -> str:
     listed = [move for move in reversed(prompt.moves) if move.number > prompt.move_count - room.moves]
     rows = [
         f'<tr><td class="number">{move.number}</td><td class="when">{report_words.minute(move.changed_at)}</td>'
@@ -135,29 +135,28 @@ def _moves(prompt: PromptReport, room: Room) -> str:
         if left_out
         else ""
     )
-    note += _clock_note(prompt)
+    note += _clock_note(prompt, period)
     return f'<h3>Moves</h3><table class="moves"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>{note}'
 
 
-def _clock_note(prompt: PromptReport) -> str:
-    """Return a paragraph about moves that have an earlier time than one before; '' without any."""
-    times = [report_periods.seconds(move.changed_at) for move in prompt.moves]
-    latest = 0
-    set_back = 0
-    for time in times:
-        set_back += time < latest
-        latest = max(latest, time)
-    if not set_back:
-        return ""
-    # The times of moves that are only counted are not known.
-    least = "At least " if prompt.older else ""
-    have = (
-        f"{least}{report_words.counted(set_back, 'move')} {'has' if set_back == 1 else 'have'} an earlier time than one"
-    )
-    return (
-        f'<p class="warning">{have} before, because a clock was wrong. The marks are at their times, and the lane is'
-        " drawn in the order in which they were made.</p>"
-    )
+def _clock_note(prompt: PromptReport, period: ReportPeriod) -> str:
+    """Return paragraphs about moves whose times are wrong; '' without any."""
+    _, replaced = report_curves.ordered_times(period, prompt.moves)
+    notes: list[str] = []
+    if replaced:
+        # The times of moves that are only counted are not known.
+        least = "At least " if prompt.older else ""
+        have, them = ("has a time that is", "it") if replaced == 1 else ("have times that are", "them")
+        notes.append(
+            f"{least}{report_words.counted(replaced, 'move')} {have} out of order, because a clock was wrong. The chart"
+            f" has {them} in the order in which the moves were made."
+        )
+    if report_curves.is_broken(prompt.moves, prompt.state.before, prompt.state.served):
+        notes.append(
+            "A move of this period has a time outside it, or another one has a time in it, because a clock was wrong."
+            f" All moves in their order: promptctl history {escaped(prompt.state.name)}"
+        )
+    return "".join(f'<p class="warning">{note}</p>' for note in notes)
 
 
 def _versions(prompt: PromptReport, series: PromptSeries) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.output import stream
 from promptctl.records import Record
-from promptctl.rules import shares
+from promptctl.rules import move_times, shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,10 +89,10 @@ def lines(
     """Return the graph as lines of at most `width` columns, with a legend that explains the signs it has.
 
     `changes` are in the order in which they were made. `begin` and `end` are RFC 3339; without `begin`, it begins with
-    the first change. A change before `begin` says what was served then. Where a clock was set back, a change is
-    drawn at the time of the change before it. With `is_local`, times are local, else UTC.
+    the first change. A change before `begin` says what was served then. A time that a wrong clock gave to a change
+    is corrected as in `rules.move_times`: none is after `end`. With `is_local`, times are local, else UTC.
     """
-    segments, set_back = _segments(changes, begin, end)
+    segments, replaced = _segments(changes, begin, end)
     first, last = segments[0].begin, segments[-1].end
     labels, row_of, shared = _rows(segments)
     margin = max(map(len, labels)) + 1
@@ -108,28 +108,24 @@ def lines(
     drawn = [f"{label:>{margin - 1}} {upright}{''.join(row).rstrip()}" for label, row in zip(labels, grid, strict=True)]
     axis, times, zone = _axis(first, last, count, signs, is_local=is_local)
     drawn += [f"{'':{margin}}{axis}", f"{'':{margin + 1}}{times}".rstrip(), ""]
-    legend = _legend(segments, zone, signs, grid, has_several=has_several, shared=shared, set_back=set_back)
+    legend = _legend(segments, zone, signs, grid, has_several=has_several, shared=shared, replaced=replaced)
     return [*drawn, *(line for sentence in legend for line in _wrapped(sentence, width))]
 
 
 def _segments(changes: Sequence[ServedChange], begin: str | None, end: str) -> tuple[list[_Segment], int]:
-    """Return what was served from each change on, and how many changes have a time before that of an earlier one."""
-    times = [_seconds(change.changed_at) for change in changes]
+    """Return what was served from each change on, and how many changes have a wrong time."""
+    now = _seconds(end)
+    times, replaced = move_times.in_order([_seconds(change.changed_at) for change in changes], now)
     first = times[0] if begin is None else _seconds(begin)
-    set_back, latest = 0, times[0]
-    for place, time in enumerate(times):
-        if time < latest:
-            set_back += 1
-        latest = times[place] = max(latest, time)
     times = [max(time, first) for time in times]
-    last = max(_seconds(end), times[-1], first + 1)
+    last = max(now, first + 1)
     segments = [
         _Segment(time, following, change.version, change.candidate_version, change.basis_points, change.kind)
         for change, time, following in zip(changes, times, [*times[1:], last], strict=True)
     ]
     if segments[0].begin > first:
         segments.insert(0, _Segment(first, segments[0].begin, None, None, 0, ""))
-    return segments, set_back
+    return segments, replaced
 
 
 def _seconds(timestamp: str) -> float:
@@ -253,7 +249,7 @@ def _legend(
     *,
     has_several: bool,
     shared: int,
-    set_back: int,
+    replaced: int,
 ) -> list[str]:
     """Return the meaning of each sign of the graph, and what it leaves out."""
     drawn = {sign for row in grid for sign in row}
@@ -273,13 +269,10 @@ def _legend(
     sentences = [" ".join(entry.replace(" ", _NO_BREAK) + _NO_BREAK for entry in entries)]
     if shared:
         sentences.append(f"others: {shared} versions that were served for a shorter time")
-    if set_back:
-        changes = (
-            "1 change has an earlier time than the change"
-            if set_back == 1
-            else f"{set_back} changes have an earlier time than one"
-        )
-        sentences.append(f"{changes} before, because a clock was wrong: drawn in the order in which they were made")
+    if replaced:
+        changes = "1 change has a time that is" if replaced == 1 else f"{replaced:,} changes have times that are"
+        drawn_in = "drawn in the order in which the changes were made"
+        sentences.append(f"{changes} out of order, because a clock was wrong: {drawn_in}")
     return sentences
 
 

@@ -106,7 +106,8 @@ _SERVED = f"""
           order by a.epoch desc limit $3) s
     order by s.epoch
 """  # noqa: S608 - of constants
-_PERIOD = f"select {_TIME.format('$1')}, now()"
+# Not now(), the begin of the transaction: a change that another session made since then is not in the future.
+_PERIOD = f"select {_TIME.format('$1')}, clock_timestamp()"
 # More changes than a screen can show, and no more than a fraction of a second takes to read and draw.
 MOST_DRAWN = 10_000
 

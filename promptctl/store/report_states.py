@@ -57,6 +57,11 @@ class ReportState(Record):
     created_at: Timestamp | None = None
     before: Served = Served()
 
+    @property
+    def served(self) -> Served:
+        """What the prompt served at the end of the period."""
+        return Served(self.active_version, self.candidate_version, self.basis_points)
+
 
 class ReportMove(Record):
     """A move in the period. `number` is its position among the moves of the prompt in the period, from 1.
@@ -103,13 +108,17 @@ class ReportStates(Record):
 
 
 def statements(
-    names: Sequence[str] | None, begin: int, end: int, recent_begin: int, recent_end: int
+    names: Sequence[str] | None, begin: int, end: int | None, recent_begin: int, recent_end: int
 ) -> list[Statement]:
     """Return four statements; `parse` makes records of their rows.
 
-    Times are seconds since 1970. Without names, the prompts are those in use and those archived since `begin`.
+    Times are seconds since 1970. Without names, the prompts are those in use and those archived since `begin`. `end` is
+    None for a period that has not ended: all moves were made before its end, whatever time a wrong clock gave them.
     """
-    times = [report_periods.timestamp(moment) for moment in (begin, end, recent_begin, recent_end)]
+    times = [
+        "infinity" if moment is None else report_periods.timestamp(moment)
+        for moment in (begin, end, recent_begin, recent_end)
+    ]
     chosen = None if names is None else list(names)
     return [
         (_STATES, [chosen, times[0], times[1]]),

@@ -78,3 +78,17 @@ def test_a_graph_of_very_many_changes_says_where_it_begins(demo: Promptctl, sql:
     ended = demo("history", NAME, "--graph")
     assert ended.err == "the graph begins with the newest 10,000 changes\n"
     assert len(ended.out.splitlines()) < 10
+
+
+def test_the_graph_ends_now_although_a_change_is_in_the_future(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    before = demo("history", NAME, "--graph", env={"LC_ALL": "C.UTF-8"}).out.splitlines()
+    sql.execute("set session_replication_role = replica")
+    sql.execute(
+        "update promptctl.allocations set changed_at = now() + interval '365 days' where name = %s"
+        " and epoch = (select max(epoch) from promptctl.allocations where name = %s)",
+        [NAME, NAME],
+    )
+    after = demo("history", NAME, "--graph", env={"LC_ALL": "C.UTF-8"}).out.splitlines()
+    # The axis and its labels are the same. The rollback, which was two hours ago, is in the last column.
+    assert after[:5] == before[:5]
+    assert after[-2] == "1 change has a time that is out of order, because a clock was wrong: drawn in"

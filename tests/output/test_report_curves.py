@@ -59,16 +59,46 @@ def lane(
         ),
         (
             [move(1, 2, 1, 2), move(2, 9, 2, 3), move(3, 4, 3, 4), move(4, 6, 4, 5)],
-            [(20, "odd", "@1"), (20, "even", "@3"), (20, "odd", "@4"), (40, "even", "@5")],
+            [(20, "odd", "@1"), (20, "even", "@2"), (20, "odd", "@4"), (40, "even", "@5")],
         ),
         (
             [move(1, 9, 1, 2), move(2, 3, 2, 3), move(3, 6, 3, 4)],
             [(30, "odd", "@1"), (30, "even", "@3"), (40, "odd", "@4")],
         ),
+        # The time of the first move is five days ahead of the second one.
+        (
+            [move(1, 7, 1, 2), move(2, 5, 2, 3), move(3, 9, 3, 4)],
+            [(50, "odd", "@1"), (40, "even", "@3"), (10, "odd", "@4")],
+        ),
+        # The moves do not follow from what was served before the period.
+        ([move(1, 2, 7, 2), move(2, 5, 2, 3)], [(20, "odd", "@7"), (30, "even", "@2"), (50, "odd", "@3")]),
     ],
 )  # fmt: skip
 def test_the_lane_shows_what_was_active(moves: list[ReportMove], expected: list[tuple[float, str, str]]) -> None:
-    assert lane(*moves, before=None if moves else Served(3)) == expected
+    assert lane(*moves, before=None if moves and moves[0].previous_version != 7 else Served(3)) == expected
+
+
+def test_the_marks_are_where_the_lane_changes() -> None:
+    moves = [move(1, 0, None, 1), move(2, 8, 1, 2), move(3, 5, 2, 3), move(4, 9, 3, 4), move(5, 400, 4, 5)]
+    assert lane(*moves[:4]) == [(50, "odd", "@1"), (40, "even", "@3"), (10, "odd", "@4")]
+    places = [(mark.place, mark.number) for mark in report_curves.marks(PERIOD, moves, [])]
+    assert places == [(0, 1), (0.5, 2), (0.5, 3), (0.9, 4), (1, 5)]
+    # A move that is in the future was made before now: what it serves is drawn at the end.
+    assert lane(*moves)[-1] == (0.4, "even", "")
+
+
+def test_moves_that_do_not_lead_from_the_begin_to_the_end_of_the_period() -> None:
+    moves = [move(1, 2, 1, 2), move(2, 3, 2, 2, 3), move(3, 4, 2, 3)]
+    assert not report_curves.is_broken(moves, Served(1), Served(3))
+    assert not report_curves.is_broken([], Served(1), Served(1))
+    # Moves between the first and the newest ones are only counted.
+    assert not report_curves.is_broken([*moves, move(9, 5, 7, 8)], Served(1), Served(8))
+    assert report_curves.is_broken(moves, Served(None), Served(3))
+    assert report_curves.is_broken([moves[0], move(2, 4, 5, 3)], Served(1), Served(3))
+    # The newest move has a time before the period.
+    assert report_curves.is_broken(moves, Served(4), Served(4))
+    text = report_curves.text(PERIOD, None, moves, [], Served(1), Served(4))
+    assert '<text x="100%" y="51" class="last">@4 ↑</text>' in text
 
 
 def test_many_moves_are_one_part_of_the_lane_and_few_marks() -> None:

@@ -93,9 +93,26 @@ def test_a_thousand_changes_in_a_day_and_many_versions_are_condensed() -> None:
 def test_changes_whose_clock_was_set_back_keep_their_order() -> None:
     lines = graph([change(5, "activate", 1), change(3, "activate", 2), change(8, "activate", 3)], days=10)
     assert (lines[1].startswith("2 │┏━"), lines[2]) == (True, "1 │┛")
-    assert lines[-2].startswith("1 change has an earlier time than the change before, because a clock was wrong")
-    # The clock of the server is behind the last change.
-    assert graph(MONTH, days=3)[2].endswith("R━━R")
+    assert lines[-2:] == [
+        "1 change has a time that is out of order, because a clock was wrong: drawn in",
+        "the order in which the changes were made",
+    ]
+
+
+def test_changes_with_a_time_in_the_future_do_not_stretch_the_graph() -> None:
+    lines = graph([change(0, "activate", 1), change(365, "activate", 2), change(5, "activate", 3)], days=10)
+    assert lines[1].split("│")[1].strip() == "╋"
+    assert lines[0].split("│")[1].lstrip().startswith("╋━━━")
+    assert lines[2].split("│")[1] == "━" * 38 + "╋"
+    assert lines[4].split()[-3:] == ["09", "Nov", "now"]
+    assert lines[-2].startswith("1 change has a time that is out of order, because a clock was wrong")
+    # What is active is drawn at the end, and the axis ends now.
+    lines = graph([change(0, "activate", 1), change(365, "activate", 2), change(400, "activate", 3)], days=10)
+    assert [line.split("│")[1].strip()[-1] for line in lines[:3]] == ["╋", "╋", "╋"]
+    assert lines[4].split()[-3:] == ["09", "Nov", "now"]
+    assert lines[-2].startswith("2 changes have times that are out of order, because a clock was wrong")
+    # The clock of the server is behind all changes.
+    assert graph(MONTH, days=-1)[-2].startswith("11 changes have times that are out of order")
 
 
 @pytest.mark.parametrize(
