@@ -39,7 +39,7 @@ def test_the_nightly_script_keeps_the_reports_of_some_days(promptctl: Promptctl,
     sql.execute("select promptctl.create_version('support', 'One.'); select promptctl.activate('{support}', '{1}')")
     folder = promptctl.home / "reports"
     folder.mkdir()
-    for name in ("prompts-2020-01-01.html", "notes.html"):
+    for name in ("prompts-2020-01-01.html", "prompts-2020-01-02.html", "notes.html"):
         (folder / name).write_text("old")
         os.utime(folder / name, (0, 0))
     script = str(EXAMPLES / "ci" / "nightly-report.sh")
@@ -50,11 +50,41 @@ def test_the_nightly_script_keeps_the_reports_of_some_days(promptctl: Promptctl,
     index = (folder / "index.html").read_text(encoding="utf-8")
     assert "support" in index
     assert index == (promptctl.home / page).read_text(encoding="utf-8")
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["index.html", "notes.html", page.name])
-    # Without a database, the last page stays.
+    # The newest one of those before stayed.
+    kept = {"index.html", "notes.html", "prompts-2020-01-02.html", page.name}
+    assert {path.name for path in folder.iterdir()} == kept
+    # Without a database, the last page stays. Expired reports are deleted all the same, but not the newest one.
+    os.utime(promptctl.home / page, (0, 0))
     ended = run(promptctl, script, DATABASE_URL="postgresql://127.0.0.1:1/nowhere")
     assert (ended.code, ended.out) == (6, "")
     assert (folder / "index.html").read_text(encoding="utf-8") == index
+    assert {path.name for path in folder.iterdir()} == kept - {"prompts-2020-01-02.html"}
+
+
+def test_the_nightly_script_makes_room_first_and_leaves_no_part_of_a_page(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("select promptctl.create_version('support', 'One.'); select promptctl.activate('{support}', '{1}')")
+    folder = promptctl.home / "reports"
+    folder.mkdir()
+    (folder / "index.html").write_text("last")
+    for name in ("prompts-2020-01-01.html", "prompts-2020-01-02.html"):
+        (folder / name).write_text("old")
+        os.utime(folder / name, (0, 0))
+    # The disk is full after half of the copy.
+    programs = promptctl.home / "programs"
+    programs.mkdir()
+    copy = programs / "cp"
+    copy.write_text('#!/bin/sh\nhead -c 100 "$1" >"$2"\necho \'cp: No space left on device\' >&2\nexit 1\n')
+    copy.chmod(0o755)
+    script = str(EXAMPLES / "ci" / "nightly-report.sh")
+    ended = run(promptctl, "bash", "-c", f'PATH={programs}:$PATH; export PATH; exec "{script}"')
+    assert (ended.code, ended.out, ended.err) == (1, "", "cp: No space left on device\n")
+    assert (folder / "index.html").read_text() == "last"
+    old, new = sorted(path.name for path in folder.iterdir() if path.name != "index.html")
+    # The newest one of those before stays.
+    assert old == "prompts-2020-01-02.html"
+    assert (folder / new).stat().st_size > 1000
 
 
 def test_the_workflow_publishes_the_page(promptctl: Promptctl) -> None:
