@@ -46,6 +46,11 @@ class Command:
         """All options but --help, by spelling."""
         return p.by_spelling((*self.parameters, *p.SHARED))
 
+    @property
+    def has_author(self) -> bool:
+        """Whether the command has --author: it may change what the history shows."""
+        return p.AUTHOR in self.parameters
+
     def locate(self) -> tuple[str, str]:
         """Return the full name of the function's module, and the function's name."""
         module, _, function = self.function.partition(":")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.cli import command_line, fast_reader, unquoted_texts
+from promptctl.cli import catalogue, command_line, fast_reader, unquoted_texts
 from promptctl.cli.correction import lines
-from promptctl.output import stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
     if not is_corrected and not (may_be_corrected and _add_corrected_line(failure, words)):
         _replace_hint(failure, connection, words)
         if failure.hint is None:
-            _add_hint(failure, connection, words)
+            _add_hint(failure, invocation)
     if failure.hint is not None:
         failure.hint = command_line.on_same_database(failure.hint, words)
     return failure
@@ -40,17 +39,15 @@ def _replace_hint(failure: errors.PromptctlError, connection: Database | None, w
         from promptctl.cli import suggestions
 
         failure.hint = suggestions.access(connection, failure.message, words) or failure.hint
-    elif failure.code == "cannot_write" and failure.hint == stream.CHANGES_HINT and "test" in words[:1]:
-        # It changes nothing, and the run with its verdict is stored.
-        failure.hint = "promptctl test list"
     elif failure.code == "invalid_version":
         from promptctl.cli import suggestions
 
         failure.hint = suggestions.version(words) or failure.hint
 
 
-def _add_hint(failure: errors.PromptctlError, connection: Database | None, words: Sequence[str]) -> None:
+def _add_hint(failure: errors.PromptctlError, invocation: Invocation) -> None:
     """Add a hint to an error that has none."""
+    words, connection = invocation.words, invocation.connection
     is_version = isinstance(failure, errors.NotFound) and _looks_like_a_version(failure.name)
     if is_version and _add_corrected_line(failure, words):
         return
@@ -64,6 +61,19 @@ def _add_hint(failure: errors.PromptctlError, connection: Database | None, words
     elif isinstance(failure, errors.Usage):
         name, _ = fast_reader.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
+    elif failure.code == "cannot_write" and invocation.command is not None:
+        failure.hint = _hint_of_missing_answer(invocation.command)
+
+
+def _hint_of_missing_answer(command: str) -> str | None:
+    """Return the hint of an answer that cannot be written; None for a command that only reads.
+
+    A command writes its answer after it has made its change, which stays.
+    """
+    if command == "test":
+        # It changes nothing, and the run with its verdict is stored.
+        return "promptctl test list"
+    return "promptctl history shows what was changed" if catalogue.COMMANDS[command].has_author else None
 
 
 def _unquoted_text(

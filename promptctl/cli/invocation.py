@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """A command line: its words and, after parsing, the `Run` of its command."""
+    """A command line: its words and, after parsing, the name and the `Run` of its command."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
+        self.command: str | None = None
         self.run: Run | None = None
 
     @property
@@ -40,6 +41,7 @@ class Invocation:
         """Run a command with the values of its parameters; return its exit code."""
         from promptctl.cli.run import Run
 
+        self.command = name
         # `Run` has the options that commands share. The function of the command gets the other values.
         shared = [parameter.name for parameter in OF_RUN if parameter.name in values]
         self.run = Run(**{option: values.pop(option) for option in shared})

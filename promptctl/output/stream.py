@@ -34,8 +34,6 @@ _TSV_ESCAPES = {
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _FALSE_VALUES = ("0", "false")
 COLOR_CHOICES = ("auto", "always", "never")
-# The hint of an answer that cannot be written. The command may have changed something.
-CHANGES_HINT = "promptctl history shows what was changed"
 # The value of --color.
 _color = "auto"
 # False with --no-pager.
@@ -322,6 +320,5 @@ def write_error(problem: OSError) -> Exception:
     """Return the exception for an error of standard output: a closed pipe unchanged, any other error as Failed."""
     if isinstance(problem, BrokenPipeError):
         return problem
-    # A command that changes the database writes its answer after the change. The hint names the history, because the
-    # change was made although the answer is missing. A command that only reads gets the same hint.
-    return errors.Failed("cannot_write", f"cannot write the answer: {problem.strerror}", hint=CHANGES_HINT)
+    # Whether a change was made before depends on the command, so `cli.hints` adds the hint.
+    return errors.Failed("cannot_write", f"cannot write the answer: {problem.strerror}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import errors
+from promptctl.cli import hints
+from promptctl.cli.invocation import Invocation
+from promptctl.output import stream
 from tests.commands import check_failure
 
 if TYPE_CHECKING:
@@ -19,8 +24,9 @@ if TYPE_CHECKING:
 
     from tests.conftest import Promptctl
 
+CANNOT_WRITE = "error: cannot write the answer: {}\n"
 # A command makes its change before it writes its output.
-CANNOT_WRITE = "error: cannot write the answer: {}\nhint:  promptctl history shows what was changed\n"
+CHANGES_HINT = "promptctl history shows what was changed"
 
 
 def shell(promptctl: Promptctl, line: str, **env: str | None) -> subprocess.CompletedProcess[str]:
@@ -32,33 +38,59 @@ def shell(promptctl: Promptctl, line: str, **env: str | None) -> subprocess.Comp
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("words", ["list", "show default-system-prompt", "history --json", "db schema", "--help"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "list", "show default-system-prompt", "history --json", "db schema", "--help", "report --html -",
+        "stats --format prometheus", "render default-system-prompt@1",
+    ],
+)  # fmt: skip
 def test_output_to_a_full_disk_is_an_error(words: str, demo: Promptctl) -> None:
     ended = shell(demo, f"promptctl {words} >/dev/full")
     assert ended.returncode == 1
     message = "cannot write the answer: No space left on device"
     if "--json" in words:
         error = json.loads(ended.stderr)["error"]
-        assert (error["code"], error["message"]) == ("cannot_write", message)
+        assert (error["code"], error["message"], error["hint"]) == ("cannot_write", message, None)
     else:
         assert ended.stderr.endswith(CANNOT_WRITE.format("No space left on device"))
 
 
 def test_a_change_is_made_even_if_its_output_cannot_be_written(demo: Promptctl) -> None:
-    assert shell(demo, "promptctl activate code_helper@1 >/dev/full").returncode == 1
+    ended = shell(demo, "promptctl activate code_helper@1 >/dev/full")
+    error = CANNOT_WRITE.format("No space left on device")
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f"{error}hint:  {CHANGES_HINT}\n")
     assert demo("show", "code_helper", "-q").out == "code_helper@1\n"
+    ended = shell(demo, "promptctl deactivate code_helper --json >/dev/full")
+    assert (ended.returncode, json.loads(ended.stderr.splitlines()[-1])["error"]["hint"]) == (1, CHANGES_HINT)
+    assert json.loads(demo("history", "code_helper", "--json").out)["events"][0]["kind"] == "deactivate"
 
 
-def test_a_test_whose_output_cannot_be_written_names_the_list_of_runs(demo: Promptctl) -> None:
-    ended = shell(demo, "promptctl test list --json >/dev/full")
-    assert (ended.returncode, json.loads(ended.stderr)["error"]["hint"]) == (1, "promptctl test list")
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("create", CHANGES_HINT), ("sync", CHANGES_HINT), ("route set", CHANGES_HINT), ("rollout tick", CHANGES_HINT),
+        ("release rollback", CHANGES_HINT), ("erase", CHANGES_HINT), ("chat", None), ("render", None),
+        ("rollout status", None), ("test list", None), (None, None),
+        # It changes nothing, but the run is stored.
+        ("test", "promptctl test list"),
+    ],
+)  # fmt: skip
+def test_the_hint_of_a_missing_answer_depends_on_the_command(command: str | None, hint: str | None) -> None:
+    invocation = Invocation([*(command or "--help").split()])
+    invocation.command = command
+    failure = stream.write_error(OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(failure, errors.Failed)
+    assert hints.explained(failure, invocation).hint == hint
 
 
 @pytest.mark.parametrize("words", ["list", "activate code_helper@1", "show code_helper@1", "--version", "db status"])
 def test_closed_standard_output_is_an_error(words: str, demo: Promptctl) -> None:
     ended = shell(demo, f"promptctl {words} >&-")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.endswith(CANNOT_WRITE.format("Bad file descriptor"))
+    hint = f"hint:  {CHANGES_HINT}\n" if words.startswith("activate") else ""
+    assert ended.stderr.endswith(CANNOT_WRITE.format("Bad file descriptor") + hint)
 
 
 def test_errors_keep_their_exit_code_if_standard_error_is_closed(demo: Promptctl) -> None:
