@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from promptctl import threads
 from promptctl.claude import retries
 from promptctl.claude.api import Attempt
 from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls, kind_of, to_send_back
@@ -141,12 +141,8 @@ def send_concurrently(turns: Sequence[Turn]) -> None:
 
     Failures of Claude are stored in the turns. Raises the first other exception. KeyboardInterrupt stops all turns.
     """
-    threads = [threading.Thread(target=turn.send_to_end, daemon=True) for turn in turns]
-    for thread in threads:
-        thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        threads.run_all([turn.send_to_end for turn in turns])
     except KeyboardInterrupt:
         for turn in turns:
             turn.is_stopped = True

@@ -8,7 +8,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from promptctl import errors
+from promptctl import errors, threads
 from promptctl.claude import network, refusals, retries, sdk_arguments
 from promptctl.claude import settings as claude_settings
 from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks, InvalidBlock, too_deep
@@ -137,7 +137,8 @@ class Claude:
         # `_load` releases this lock when it ends.
         self._loading = _thread.allocate_lock()
         self._loading.acquire()
-        _thread.start_new_thread(self._load, ())
+        if not threads.start(self._load):
+            self._load()
 
     def call(self, attempt: Attempt) -> Iterator[Piece]:
         """Make a call and yield the reply, piece by piece.

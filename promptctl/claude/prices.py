@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import _thread
 
+from promptctl import threads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +32,7 @@ class LoadInBackground:
 
     def __enter__(self) -> None:
         self._block_lock.acquire()
-        _thread.start_new_thread(self._load, ())
+        threads.start(self._load)
 
     def __exit__(self, *_: object) -> None:
         self._block_lock.release()

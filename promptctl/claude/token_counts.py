@@ -6,9 +6,9 @@ each other.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from promptctl import threads
 from promptctl.claude import sdk_arguments
 from promptctl.records import Record
 
@@ -126,11 +126,7 @@ class _Count:
 
 def _run(counts: Sequence[_Count]) -> None:
     """Make all counts at the same time. Raises the first exception of them."""
-    threads = [threading.Thread(target=count.run, daemon=True) for count in counts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads.run_all([count.run for count in counts])
     for count in counts:
         if count.problem is not None:
             raise count.problem

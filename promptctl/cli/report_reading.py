@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
-
+from promptctl import threads
 from promptctl.claude import prices
 from promptctl.output.report_page import Report
 from promptctl.output.report_section import PromptReport
@@ -36,7 +35,7 @@ def read(database: Database, names: Sequence[str], since: str, until: str | None
     clock = report_usage.read_clock(database)
     period = report_periods.choose(clock.now, since, until)
     # Loading the prices takes as long as the server takes for the sums.
-    _thread.start_new_thread(prices.are_installed, ())
+    threads.start(prices.are_installed)
     states, usage, compared, fallbacks = _read_rows(database, chosen, period, clock.rolled_below)
     if chosen is not None:
         existing = {state.name for state in states.states}

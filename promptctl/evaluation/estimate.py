@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from promptctl import threads
 from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import timestamp
 from promptctl.evaluation.judge import MOST_CALLS, Judge
@@ -176,11 +176,7 @@ class _Plan:
             except Exception as problem:  # noqa: BLE001 - raised below
                 problems.append(problem)
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_MOST_COUNTS, len(items)))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads.run_all([work] * min(_MOST_COUNTS, len(items)))
         if problems:
             raise problems[0]
 

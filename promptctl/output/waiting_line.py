@@ -45,7 +45,11 @@ class _WaitingLine:
         self._should_end = threading.Event()
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._animate, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # The system allows no further thread, and the reply comes without the line.
+            self._should_end.set()
 
     def end(self) -> None:
         """Erase the line and stop the thread."""

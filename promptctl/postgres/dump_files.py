@@ -215,7 +215,14 @@ class Dump:
         assert stderr is not None
         messages: list[bytes] = []
         reader = threading.Thread(target=lambda: messages.append(stderr.read()))
-        reader.start()
+        try:
+            reader.start()
+        except RuntimeError:
+            process.kill()
+            with output, stderr:
+                process.wait()
+            message = f"the system allows no further thread to read {self.name} in; nothing was restored"
+            raise errors.Failed("restore_failed", message, hint="run it again") from None
         is_early_end = False
         try:
             yield Output(output.fileno(), lambda: os.lseek(descriptor, 0, os.SEEK_CUR) // MEGABYTE)

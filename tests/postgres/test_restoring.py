@@ -490,6 +490,18 @@ def test_a_signal_after_the_commit_interrupts_the_checks_only(
     assert (ended.err + ended.out).startswith(said.format(database=empty_database))
 
 
+def test_a_restore_needs_a_thread_and_says_so(
+    dump: Path, other: Promptctl, server: Server, empty_database: str,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    # No system has the memory for such a stack.
+    env = startup_code("import _thread\n_thread.stack_size(1 << 46)\n")
+    error = check_json_failure(other("db", "restore", dump.name, "--json", env=env), 1)
+    message = f'the system allows no further thread to read "{dump.name}" in; nothing was restored'
+    assert error == {"code": "restore_failed", "message": message, "hint": "run it again"}
+    assert is_empty(server, empty_database)
+
+
 def test_a_pg_restore_that_is_killed_is_not_a_damaged_dump_unless_it_crashes(
     dump: Path, other: Promptctl, server: Server, empty_database: str, tmp_path: Path,
     startup_code: Callable[[str], dict[str, str | None]],

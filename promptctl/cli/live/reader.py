@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl import errors
+from promptctl import errors, threads
 from promptctl.claude import prices
 from promptctl.output.live_cells import Detail
 from promptctl.postgres import connecting, waiting
@@ -81,8 +80,11 @@ class Reader:
             os.set_blocking(descriptor, False)
 
     def start(self) -> None:
-        """Start the thread. It ends with the process."""
-        threading.Thread(target=self._run, name="promptctl-top", daemon=True).start()
+        """Start the thread. It ends with the process. Raises Failed (`no_thread`)."""
+        if not threads.start(self._run):
+            raise errors.Failed(
+                "no_thread", "the system allows no further thread, which top reads in", hint="promptctl top --once"
+            )
 
     def open(self, name: str | None) -> None:
         """Read the moves of a prompt too; None: of none."""
