@@ -123,14 +123,37 @@ def execute(
     if a failure would end every further call or if no reply can be judged, Unreachable if the database cannot be
     reached when the run begins, and KeyboardInterrupt. The replies that came are stored in any case.
     """
-    if not cases:
-        raise errors.Usage(
-            "no_cases", f"{subject.label} has no test cases", hint=f"add prompts/{subject.name}/tests.yaml"
-        )
+    _require_cases(subject, cases)
     if against is not None and same_settings(subject, against):
         return _unchanged(subject, against, cases, options)
     run = _Run(subject, against, cases, options, progress, storage, statistics, judge_of, open_claude, origin)
     return run.execute(say)
+
+
+def check(
+    subject: Subject,
+    against: Subject | None,
+    cases: Sequence[Case],
+    options: Options,
+    storage: Storage,
+    *,
+    statistics: Statistics,
+    judge_of: Callable[[str], Subject],
+) -> None:
+    """Raise what `execute` raises before any call: Usage, Refused (`price_unknown`), and NotFound for a judge.
+
+    So a command with several runs can refuse one of them before the first is paid.
+    """
+    _require_cases(subject, cases)
+    if against is None or not same_settings(subject, against):
+        _Run(subject, against, cases, options, lambda _: None, storage, statistics, judge_of, Claude, None)
+
+
+def _require_cases(subject: Subject, cases: Sequence[Case]) -> None:
+    if not cases:
+        raise errors.Usage(
+            "no_cases", f"{subject.label} has no test cases", hint=f"add prompts/{subject.name}/tests.yaml"
+        )
 
 
 class _Run:

@@ -13,7 +13,7 @@ import pytest
 
 from promptctl.claude import prices
 from tests.cli.test_database_trouble import wait_for_end, wait_until
-from tests.cli.tested_prompt import CASES, run, support
+from tests.cli.tested_prompt import CASES, SETTINGS, run, support
 from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
@@ -266,6 +266,10 @@ def test_unknown_prices_and_models_are_reported(run: Callable[..., Ended], claud
     before = len(claude.requests)
     refused = check_json_failure(run("support@4", "--model", "house-model", "--max-cost", "1", "--json"), 5)
     assert (refused["code"], "the price of house-model is not known" in refused["message"]) == ("price_unknown", True)
+    # The price of a later model is checked before the first one is paid for.
+    models = ["--model", "claude-haiku-5-5", "--model", "house-model"]
+    several = check_json_failure(run("support@4", *models, "--max-cost", "1", "--json"), 5)
+    assert several == refused
     assert len(claude.requests) == before
     assert result_of(run("support@4", "--model", "house-model", "--case", "Question 1", "--json"))["cost_usd"] is None
     # What the first model cost is shown, and the command fails with the second.
@@ -276,6 +280,30 @@ def test_unknown_prices_and_models_are_reported(run: Callable[..., Ended], claud
     assert failed.code == 7
     assert failed.out.startswith("support@4\tsupport@1\tclaude-haiku-5-5\t")
     assert "error: Claude does not have the model: model: claude-nope\n" in failed.err
+
+
+def test_the_price_of_the_judge_of_a_later_run_is_checked_before_the_first_call(
+    run: Callable[..., Ended], claude: ClaudeServer, sql: Connection
+) -> None:
+    for name, settings in (("judge", '{"model": "house-judge", "max_tokens": 9}'), ("other", SETTINGS)):
+        sql.execute("select promptctl.create_version(%s, 'Be fair.', settings => %s::jsonb)", [name, settings])
+    judged = {
+        "messages": [{"role": "user", "content": "question 9"}],
+        "assert": [{"type": "llm-rubric", "value": "It is good"}],
+        "judge": "judge@1",
+    }
+    definition = json.dumps(judged, sort_keys=True, separators=(",", ":"))
+    sql.execute("select promptctl.set_cases('other', %s::text[], null, 'me')", [[definition]])
+    before = len(claude.requests)
+    refused = check_json_failure(run("support@4", "other@1", "--max-cost", "1", "--json"), 5)
+    assert "the price of house-judge is not known" in refused["message"]
+    # What makes a later run impossible is found before the first one too.
+    del judged["messages"]
+    definition = json.dumps(judged, sort_keys=True, separators=(",", ":"))
+    sql.execute("select promptctl.set_cases('other', %s::text[], null, 'me')", [[definition]])
+    assert check_json_failure(run("support@4", "other@1", "--json"), 2)["code"] == "invalid_cases"
+    assert check_json_failure(run("support@4", "judge@1", "--json"), 2)["code"] == "no_cases"
+    assert len(claude.requests) == before
 
 
 def test_no_other_run_begins_after_one_with_an_unknown_price(run: Callable[..., Ended], claude: ClaudeServer) -> None:

@@ -99,6 +99,7 @@ def run_cases(
         command = _Command(run, database, options, form, margin is not None)
         if estimate:
             return command.show_estimates(selected, model or [None])
+        command.check_targets(selected, model or [None])
         lost = command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
         code = command.exit_code(strict=strict, is_complete=not untested)
         if lost is not None and not code:
@@ -140,6 +141,19 @@ class _Command:
             for title, value in estimates:
                 test_view.show_estimate(title, value, self._form)
         return 0
+
+    def check_targets(self, targets: Sequence[Target], models: Sequence[str | None]) -> None:
+        """Raise what would end a later run before its first call, so that the runs before it are not paid for.
+
+        Raises Usage, Refused (`price_unknown`) and NotFound.
+        """
+        pairs = [(target, model) for target in targets for model in models]
+        # A single run has the same checks before its calls.
+        for target, model in pairs if len(pairs) > 1 else ():
+            runner.check(
+                target.subject, target.against, target.cases, self._options_for(target, model), self._storage,
+                statistics=test_verdicts, judge_of=self._judge_of,
+            )  # fmt: skip
 
     def run_targets(
         self,
