@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
+from promptctl.evaluation import spooled_lines
 from promptctl.evaluation.spooled_results import PREFIX, SUFFIX, locked, write
 from promptctl.records import Record
-from promptctl.rules.test_replies import FailedCheck, Judgement, Reply
-from promptctl.store.test_runs import CaseOutcome, RunOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from promptctl.evaluation.storage import Storage
 
@@ -24,8 +22,12 @@ _ASIDE = ".aside"
 _FINAL = ("run_ended", "other_text", "run_not_found")
 
 
+# A run keeps its notes, and a file may have thousands of damaged lines.
+_MOST_NOTES_OF_FILE = 10
+
+
 class _Line(Record):
-    """A line of a file: `result` is its JSON object, None if it has none that names a database and a run."""
+    """A line of a file: `result` is its JSON object, None if it has none with a database and a run."""
 
     path: str
     number: int
@@ -56,6 +58,8 @@ class _Upload:
         # The paths of the files, with their original ones, which notes name.
         self._names: dict[str, str] = {}
         self._stored = 0
+        # How many lines are kept aside, by the path of the file.
+        self._kept: dict[str, int] = {}
         # How many replies are left out, by the reason.
         self._erased: dict[str, int] = {}
 
@@ -66,8 +70,10 @@ class _Upload:
                 # It sorts before the next file of the run, which has the outcome.
                 name = f"{path.removesuffix(SUFFIX).partition('.0-')[0]}.0-{uuid.uuid4().hex[:8]}{SUFFIX}"
                 lines = list(_lines(name, file.read()))
-                others = {one.result["database"] for one in lines if one.result} - {self._storage.installation()}
-                if others or (lines and not any(one.result for one in lines)):
+                results = [line.result for line in lines if line.result is not None]
+                # Of a damaged line, the name of the database may be anything.
+                databases = {str(result["database"]) for result in results if isinstance(result["database"], str)}
+                if databases - {self._storage.installation()} or (lines and not results):
                     self._notes.append(f"{path} is not of this database, and stays")
                     return
                 os.rename(path, name)
@@ -97,6 +103,11 @@ class _Upload:
             except OSError as problem:
                 self._notes.append(f"{path} stays: {problem.strerror}")
         self._notes += [
+            f"{kept - _MOST_NOTES_OF_FILE} more lines of {path} are kept in {path}{_ASIDE}"
+            for path, kept in self._kept.items()
+            if kept > _MOST_NOTES_OF_FILE
+        ]
+        self._notes += [
             f"{_count(replies)} of an earlier run {_are(replies)} not stored: {reason}"
             for reason, replies in self._erased.items()
             if replies
@@ -111,12 +122,13 @@ class _Upload:
         try:
             if line.result is None:
                 raise ValueError("no JSON object of a result")  # noqa: TRY301 - one answer to each kind of damage
-            record, replies = _action(line.result, self._storage)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            self._notes.append(f"{place} is damaged, and is kept in {self._names[line.path]}{_ASIDE}")
-            return False
+            record, replies = spooled_lines.action(line.result, self._storage)
+        except ValueError:
+            return self._keep(line, f"{place} is damaged, and is kept in")
         try:
             record()
+        except RecursionError:
+            return self._keep(line, f"{place} is damaged, and is kept in")
         except (errors.Refused, errors.NotFound) as refusal:
             if refusal.code == "text_erased":
                 self._erased[refusal.message] = self._erased.get(refusal.message, 0) + replies
@@ -124,20 +136,23 @@ class _Upload:
             if refusal.code not in _FINAL:
                 raise
             if replies:
-                self._notes.append(
-                    f"{_count(replies)} of {place} {_are(replies)} not stored, and {_are(replies)} kept in "
-                    f"{self._names[line.path]}{_ASIDE}: {refusal.message}"
-                )
+                note = f"{_count(replies)} of {place} {_are(replies)} not stored, and {_are(replies)} kept in"
+                self._keep(line, note, f": {refusal.message}")
             return not replies
         except (errors.Usage, errors.Failed) as problem:
             if isinstance(problem, errors.Failed) and problem.code != "database_error":
                 raise
-            self._notes.append(
-                f"{place} cannot be stored, and is kept in {self._names[line.path]}{_ASIDE}: {problem.message}"
-            )
-            return False
+            return self._keep(line, f"{place} cannot be stored, and is kept in", f": {problem.message}")
         self._stored += replies
         return True
+
+    def _keep(self, line: _Line, beginning: str, end: str = "") -> bool:
+        """Note that a line is kept aside, and return False."""
+        path = self._names[line.path]
+        self._kept[path] = self._kept.get(path, 0) + 1
+        if self._kept[path] <= _MOST_NOTES_OF_FILE:
+            self._notes.append(f"{beginning} {path}{_ASIDE}{end}")
+        return False
 
     @staticmethod
     def _set_aside(path: str, lines: Sequence[_Line]) -> None:
@@ -150,39 +165,12 @@ def _lines(path: str, content: bytes) -> Iterator[_Line]:
     """Yield the lines of a file, but for a last one that a killed process left incomplete."""
     for number, raw in enumerate(content.splitlines(keepends=True), 1):
         try:
-            fields: Any = json.loads(raw)
-        except (ValueError, RecursionError):
+            result = spooled_lines.parse(raw)
+        except ValueError:
             if not raw.endswith(b"\n"):
                 continue
-            fields = None
-        is_result = isinstance(fields, dict) and {"database", "run"} <= cast("dict[str, Any]", fields).keys()
-        yield _Line(path, number, raw, cast("dict[str, Any]", fields) if is_result else None)
-
-
-def _action(fields: dict[str, Any], storage: Storage) -> tuple[Callable[[], object], int]:
-    """Return what stores the result of a line, and how many replies it has. Raises KeyError, TypeError, ValueError."""
-    run = int(fields["run"])
-    if "replies" in fields:
-        sha256 = bytes.fromhex(fields["sha256"]).hex()
-        replies = [Reply(**one) for one in fields["replies"]]
-        return lambda: storage.record_replies(run, sha256, replies), len(replies)
-    if "judgements" in fields:
-        sha256 = bytes.fromhex(fields["judge_sha256"]).hex()
-        judgements = [Judgement(**one) for one in fields["judgements"]]
-        return lambda: storage.record_judgements(sha256, judgements), 0
-    if "batch" in fields:
-        batch, requests = str(fields["batch"]), dict(fields["requests"])
-        return lambda: storage.record_batch(run, batch, requests), 0
-    if "ended_batch" in fields:
-        ended = str(fields["ended_batch"])
-        return lambda: storage.end_batch(ended), 0
-    outcome, results = RunOutcome(**fields["outcome"]), list(map(_case_outcome, fields["results"]))
-    return lambda: storage.end_run(run, outcome, results), 0
-
-
-def _case_outcome(fields: dict[str, Any]) -> CaseOutcome:
-    failures: Any = [FailedCheck(**failure) for failure in fields["failures"]]
-    return CaseOutcome(**{**fields, "failures": failures})
+            result = None
+        yield _Line(path, number, raw, result)
 
 
 def _count(replies: int) -> str:

@@ -15,6 +15,7 @@ from promptctl.claude import prices
 from tests.cli.test_database_trouble import wait_for_end, wait_until
 from tests.cli.tested_prompt import CASES, SETTINGS, run, support
 from tests.commands import check_failure, check_json_failure
+from tests.evaluation.damaged_lines import NO_OUTCOME, SHA256, damaged_lines, reply
 
 if TYPE_CHECKING:
     import subprocess
@@ -176,6 +177,41 @@ def test_a_database_that_is_lost_loses_no_reply_and_resume_stores_them(
     assert not path.exists()
     # The first run has its verdict too.
     assert sql.execute("select count(verdict) from promptctl.test_runs").fetchone() == (2,)
+
+
+def test_no_damage_of_a_file_ends_a_resumed_run_or_hinders_the_other_files(
+    run: Callable[..., Ended], sql: Connection, home: Path
+) -> None:
+    [(database, sha256)] = sql.execute(
+        "select i.id::text, encode(v.sha256, 'hex') from promptctl.installation i, promptctl.versions v"
+        " where (v.name, v.version) = ('support', 4)"
+    ).fetchall()
+    begin: dict[str, Any] = {
+        "name": "support", "version": 4, "sha256": sha256, "settings": {}, "cases_sha256": SHA256, "judge": None,
+        "judge_sha256": None, "requested_model": "m", "margin": 0.05, "origin": None,
+    }  # fmt: skip
+    case = json.dumps(CASES[0], sort_keys=True, separators=(",", ":"))
+    for _ in range(2):
+        sql.execute("select promptctl.begin_test_run(%s::jsonb, %s::text[], 'me')", [json.dumps(begin), [case]])
+    # Deep in a place that may have anything, beside what the database cannot store.
+    block: Any = "\0"
+    for _ in range(700):
+        block = [block]
+    lines = damaged_lines(home, 1, database)
+    lines.append(
+        {"database": database, "run": 1, "sha256": SHA256, "replies": [{**reply(1).as_dict(), "blocks": block}]}
+    )
+    text = "".join(json.dumps(line) + "\n" for line in lines).replace(f'"sha256": "{SHA256}"', f'"sha256": "{sha256}"')
+    (home / "promptctl-test-1.jsonl").write_text(text)
+    (home / "promptctl-test-2.jsonl").write_text(
+        json.dumps({"database": database, "run": 2, "outcome": NO_OUTCOME.as_dict(), "results": []}) + "\n"
+    )
+    resumed = result_of(run("support@4", "--resume", "--json"))
+    assert (resumed["calls"], len(lines) > 1000) == (CALLS, True)
+    kept = (home / "promptctl-test-1.jsonl.aside").read_text().splitlines()
+    assert len(kept) > 1000
+    assert sorted(path.name for path in home.iterdir() if path.suffix == ".jsonl") == []
+    assert sql.execute("select failure from promptctl.test_runs where run = 2").fetchall() == [("interrupted",)]
 
 
 def test_a_disk_that_fills_leaves_whole_results_in_the_file_of_a_lost_database(

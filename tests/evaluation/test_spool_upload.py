@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,19 +13,15 @@ from promptctl import errors
 from promptctl.evaluation import spool_upload
 from promptctl.evaluation.result_recorder import Recorder
 from promptctl.evaluation.spooled_results import SpooledResults
-from promptctl.rules.test_replies import Reply
-from promptctl.store.test_runs import RunOutcome
 from tests.evaluation.conftest import MemoryStorage
+from tests.evaluation.damaged_lines import NO_OUTCOME, SHA256, lines_of_each_kind, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from promptctl.store.test_runs import CaseOutcome
-
-SHA256 = "00" * 32
-_FIELDS: dict[str, Any] = dict.fromkeys(RunOutcome.fields)
-NO_OUTCOME = RunOutcome(**_FIELDS)
+    from promptctl.rules.test_replies import Reply
+    from promptctl.store.test_runs import CaseOutcome, RunOutcome
 
 
 class RefusingStorage(MemoryStorage):
@@ -45,14 +42,15 @@ class RefusingStorage(MemoryStorage):
         self.ended.append(run)
 
 
-def reply(number: int) -> Reply:
-    return Reply("", SHA256, "m", [], "", None, None, None, None, None, None, None, "", str(number))
+def numbers(replies: Iterable[str]) -> list[int]:
+    """Return the numbers of replies by their ids."""
+    return [uuid.UUID(one).int for one in replies]
 
 
-def spool(directory: Path, run: int, *numbers: int) -> SpooledResults:
+def spool(directory: Path, run: int, *replies: int) -> SpooledResults:
     """Write replies with these numbers to the file of a run."""
     spooled = SpooledResults(str(directory), run, "memory")
-    for number in numbers:
+    for number in replies:
         spooled.add_replies(SHA256, [reply(number)])
     return spooled
 
@@ -82,10 +80,60 @@ def test_lines_that_are_damaged_are_kept_aside_and_the_others_are_stored(tmp_pat
         "stored 2 replies that an earlier run left in a file",
         *(f"line {number} of {path} is damaged, and is kept in {aside}" for number in range(2, 8)),
     ]
-    assert list(storage.replies) == ["1", "2"]
+    assert numbers(storage.replies) == [1, 2]
     assert names(tmp_path) == ["promptctl-test-1.jsonl.aside"]
     assert (tmp_path / "promptctl-test-1.jsonl.aside").read_bytes() == b"".join(damaged)
     assert spool_upload.upload(str(tmp_path), storage) == []
+
+
+# What a run never writes, with the line of a run that it is in the place of.
+NEVER_WRITTEN: list[tuple[str, Any]] = [
+    ("run", True), ("run", "1"), ("run", 1.5), ("run", -1), ("run", 2**63), ("run", float("inf")), ("run", [1]),
+    ("database", ["x"]), ("database", None), ("sha256", "00"), ("sha256", None), ("replies", {}), ("replies", [[]]),
+    ("replies", [{**reply(1).as_dict(), "id": "1"}]), ("replies", [{**reply(1).as_dict(), "input_tokens": 1.5}]),
+    ("replies", [{**reply(1).as_dict(), "cost": True}]), ("replies", [{**reply(1).as_dict(), "blocks": None}]),
+    ("replies", [{**reply(1).as_dict(), "model": None}]), ("replies", [{"id": reply(1).id}]),
+    ("batch", ""), ("batch", "\0"), ("batch", 1), ("requests", []), ("requests", {"x": None}),
+    ("requests", {"x": [SHA256, SHA256]}), ("requests", {"x": [SHA256, None, ""]}), ("requests", {"\0": ["", "", ""]}),
+    ("ended_batch", None), ("judgements", [None]), ("judge_sha256", "x" * 64), ("outcome", {}), ("outcome", None),
+    ("outcome", {**NO_OUTCOME.as_dict(), "cost": float("nan")}), ("outcome", {**NO_OUTCOME.as_dict(), "notes": None}),
+    ("results", None), ("results", [{}]),
+]  # fmt: skip
+
+
+def test_what_a_run_never_writes_is_kept_aside(tmp_path: Path) -> None:
+    lines = lines_of_each_kind(tmp_path, 1, "memory")
+    damaged = [{**next(line for line in lines if key in line), key: value} for key, value in NEVER_WRITTEN]
+    damaged += [{key: one for key, one in lines[0].items() if key != other} for other in ("sha256", "replies")]
+    damaged.append({**lines[0], "of_tomorrow": 1})
+    path = tmp_path / "promptctl-test-1.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in damaged))
+    spool(tmp_path, 2, 2)
+    storage = RefusingStorage()
+    assert spool_upload.upload(str(tmp_path), storage) == [
+        "stored 1 reply that an earlier run left in a file",
+        *(f"line {place} of {path} is damaged, and is kept in {path}.aside" for place in range(1, 11)),
+        f"{len(damaged) - 10} more lines of {path} are kept in {path}.aside",
+    ]
+    kept = (tmp_path / f"{path.name}.aside").read_text().splitlines()
+    assert sorted(kept) == sorted(map(json.dumps, damaged))
+    assert numbers(storage.replies) == [2]
+
+
+def test_a_file_that_has_nothing_but_damage_is_kept_aside_and_one_of_something_else_stays(tmp_path: Path) -> None:
+    deep = b'{"a":' * 100_000
+    for number, line in enumerate((b'{"database":["x"],"run":1}', b'{"database":"memory","run":1e999}', deep), 1):
+        (tmp_path / f"promptctl-test-{number}.jsonl").write_bytes(line + b"\n")
+    spool(tmp_path, 4, 1)
+    storage = RefusingStorage()
+    first, second, third = (f"{tmp_path}/promptctl-test-{number}.jsonl" for number in (1, 2, 3))
+    assert spool_upload.upload(str(tmp_path), storage) == [
+        "stored 1 reply that an earlier run left in a file",
+        f"{third} is not of this database, and stays",
+        f"line 1 of {first} is damaged, and is kept in {first}.aside",
+        f"line 1 of {second} is damaged, and is kept in {second}.aside",
+    ]
+    assert numbers(storage.replies) == [1]
 
 
 def test_a_name_that_is_taken_by_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -102,7 +150,7 @@ def test_a_name_that_is_taken_by_something_else_is_left_alone(tmp_path: Path) ->
         f"{tmp_path}/promptctl-test-1.jsonl stays: it is not a regular file",
         f"{tmp_path}/promptctl-test-2.jsonl stays: Too many levels of symbolic links",
     ]
-    assert (list(storage.replies), other.exists()) == (["1", "2"], False)
+    assert (numbers(storage.replies), other.exists()) == ([1, 2], False)
     # Something takes the name while the run goes on.
     os.mkfifo(spooled.path)
     with pytest.raises(errors.Failed, match=r"cannot be written to .*: it is not a regular file"):
@@ -131,7 +179,7 @@ def test_replies_that_the_database_refuses_are_not_reported_as_stored(tmp_path: 
         "2 replies of an earlier run are not stored: the text that run 1 tests was erased",
     ]
     assert names(tmp_path) == ["promptctl-test-2.jsonl.aside"]
-    assert list(storage.replies) == ["4"]
+    assert numbers(storage.replies) == [4]
     # What may be stored another time stays.
     spool(tmp_path, 4, 5)
     refusals[4] = errors.Refused("permission_denied", "permission denied")
@@ -139,7 +187,7 @@ def test_replies_that_the_database_refuses_are_not_reported_as_stored(tmp_path: 
         spool_upload.upload(str(tmp_path), storage)
     del refusals[4]
     spool_upload.upload(str(tmp_path), storage)
-    assert list(storage.replies) == ["4", "5"]
+    assert numbers(storage.replies) == [4, 5]
 
 
 def test_a_run_that_goes_on_while_its_file_is_stored_loses_nothing(tmp_path: Path) -> None:
@@ -157,12 +205,12 @@ def test_a_run_that_goes_on_while_its_file_is_stored_loses_nothing(tmp_path: Pat
 
     storage.answer = go_on
     spool_upload.upload(str(tmp_path), storage)
-    assert sorted(storage.replies) == ["1", "2"]
+    assert sorted(numbers(storage.replies)) == [1, 2]
     assert storage.ended == [1]
     [name] = names(tmp_path)
-    assert json.loads((tmp_path / name).read_text())["replies"][0]["id"] == "3"
+    assert json.loads((tmp_path / name).read_text())["replies"][0]["id"] == reply(3).id
     spool_upload.upload(str(tmp_path), storage)
-    assert sorted(storage.replies) == ["1", "2", "3"]
+    assert sorted(numbers(storage.replies)) == [1, 2, 3]
     assert names(tmp_path) == []
 
 
