@@ -116,6 +116,23 @@ def test_a_case_is_added_once(promptctl: Promptctl, home: Path) -> None:
     assert document["case"]["assert"] == [{"type": "llm-rubric", "value": "Kind"}]
 
 
+@pytest.mark.parametrize(("error", "hint"), [("ENOSPC", "free some space"), ("EROFS", "ls -ld prompts/support")])
+def test_a_file_that_cannot_be_written_stays_and_the_hint_says_what_to_do(
+    error: str, hint: str, promptctl: Promptctl, home: Path, startup_code: Callable[[str], dict[str, str | None]]
+) -> None:
+    folder = home / "prompts" / "support"
+    folder.mkdir(parents=True)
+    (folder / "tests.yaml").write_text(COMPACT)
+    (home / "chat.json").write_text(json.dumps(CONVERSATION))
+    env = startup_code(
+        f"import errno, os\n\ndef fail(*_):\n    raise OSError(errno.{error}, os.strerror(errno.{error}))\n\n"
+        "os.fsync = fail\n"
+    )
+    failure = check_json_failure(promptctl("test", "add", "support", "--from", "chat.json", "--json", env=env), 1)
+    assert (failure["code"], failure["hint"]) == ("cannot_write", hint)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"tests.yaml": COMPACT}
+
+
 def test_a_case_goes_to_the_last_file_of_a_folder_of_tests(promptctl: Promptctl, home: Path) -> None:
     folder = home / "prompts" / "support" / "tests"
     folder.mkdir(parents=True)

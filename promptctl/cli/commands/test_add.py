@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import shlex
 from typing import TYPE_CHECKING
@@ -74,7 +75,9 @@ def add(
         atomic_files.write(path, content)
     except OSError as problem:
         message = f"cannot write {references.quoted(path)}: {problem.strerror}"
-        raise errors.Failed("cannot_write", message, hint="promptctl test add --folder FOLDER") from None
+        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free some space" if is_full else f"ls -ld {shlex.quote(os.path.dirname(path))}"
+        raise errors.Failed("cannot_write", message, hint=hint) from None
     _answer(run, name, path, case)
     run.note(f"next: promptctl sync {shlex.quote(folder)} --dry-run; a test runs the cases that the last sync stored")
 
