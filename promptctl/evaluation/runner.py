@@ -180,6 +180,8 @@ class _Run:
         self._new = Side(subject, cases, options.model, options.max_tokens)
         self._baseline = None if against is None else Side(against, cases, options.model, options.max_tokens)
         self._notes: list[str] = []
+        # About files and batches of earlier runs: they hold for this moment only, so they are not stored.
+        self._passing_notes: list[str] = []
         self._check_cases()
         self._judges = self._make_judges(judge_of)
         self._ids = UseIds()
@@ -197,7 +199,7 @@ class _Run:
     def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
         if options.is_resumed:
-            self._notes += spool_upload.upload(options.directory, self._storage)
+            self._passing_notes += spool_upload.upload(options.directory, self._storage)
         elif (standing := self._standing_result()) is not None:
             return standing
         number = self._storage.begin_run(self._new_run(), self._cases)
@@ -213,7 +215,7 @@ class _Run:
                     code = getattr(problem, "code", "interrupted")
                     self._recorder.end(self._outcome(None, code, (), 0), ())
             finally:
-                for note in (*self._notes, *self._recorder.notes):
+                for note in (*self._passing_notes, *self._notes, *self._recorder.notes):
                     say(note)
             raise
 
@@ -273,7 +275,7 @@ class _Run:
             seconds=time.monotonic() - self._began,
             models=ModelNames(self._new.model, self._all_models()),
             is_stale=self._is_stale,
-            notes=[*self._notes, *self._recorder.notes],
+            notes=[*self._passing_notes, *self._notes, *self._recorder.notes],
             margin=self._options.margin,
             judge=self._judge_name(),
             has_failed=has_failed and verdict.word == "undecided",
@@ -415,7 +417,8 @@ class _Run:
             except errors.ClaudeFailed as failure:
                 if failure.code != "not_found_error":
                     raise
-                self._notes.append(f"Claude has no batch {batch.id} for this API key, so its calls are made again")
+                note = f"Claude has no batch {batch.id} for this API key, so its calls are made again"
+                self._passing_notes.append(note)
 
     def _take_batch(self, maker: BatchCalls, batch: OpenBatch) -> None:
         """Wait for a batch of an earlier run and take its replies, except for those that the run has stored."""
@@ -446,7 +449,7 @@ class _Run:
             for reply in sorted(group, key=lambda one: one.id):
                 self._add_fresh(reply)
         if missing:
-            self._notes.append(
+            self._passing_notes.append(
                 f"the results of the batch {batch.id} lack {len(missing)} of {len(batch.requests)} calls: use --resume"
                 " later to take them"
             )

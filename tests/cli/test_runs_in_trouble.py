@@ -214,6 +214,28 @@ def test_no_damage_of_a_file_ends_a_resumed_run_or_hinders_the_other_files(
     assert sql.execute("select failure from promptctl.test_runs where run = 2").fetchall() == [("interrupted",)]
 
 
+def test_a_verdict_that_stands_repeats_notes_about_the_data_but_not_about_files_and_batches(
+    run: Callable[..., Ended], sql: Connection, home: Path
+) -> None:
+    for text, active in (("You greet {name}.", True), ("You greet.", False)):
+        sql.execute(
+            "select promptctl.create_version('greet', %s, settings => %s::jsonb, activated => %s)",
+            [text, SETTINGS, active],
+        )
+    cases = [json.dumps(case, sort_keys=True, separators=(",", ":")) for case in CASES]
+    sql.execute("select promptctl.set_cases('greet', %s::text[], null, 'me')", [cases])
+    (home / "promptctl-test-9.jsonl").mkdir()
+    data = (
+        "greet@1 cannot be called with 6 of the 6 cases, which have no value for its variables: there is nothing to "
+        "compare these cases with"
+    )
+    first = result_of(run("greet@2", "--resume", "--json"))
+    assert first["notes"] == ["./promptctl-test-9.jsonl stays: Is a directory", data]
+    (home / "promptctl-test-9.jsonl").rmdir()
+    second = result_of(run("greet@2", "--json"))
+    assert second["notes"] == [data, "run 1 has used all replies that are kept, so its verdict stands"]
+
+
 def test_a_disk_that_fills_leaves_whole_results_in_the_file_of_a_lost_database(
     run: Callable[..., Ended],
     start: Start,
