@@ -255,8 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._pause(given.number("delay_ms", 0) / 1000)
         message = crowd.message(request.body, number)
-        self._send_stream(f"req_{len(self.state.requests):06}", scenarios.whole_message(message))
+        # Before the client has the reply, after which a test reads it.
         request.usage = message["usage"]
+        self._send_stream(f"req_{len(self.state.requests):06}", scenarios.whole_message(message))
 
     def _crowd_of(self, given: scenarios.Parameters) -> Crowd:
         with self.state.changed:

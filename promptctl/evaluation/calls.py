@@ -7,13 +7,12 @@ whole, so an interruption or a failure loses none of them.
 from __future__ import annotations
 
 import heapq
-import threading
 import time
 from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from promptctl import errors
+from promptctl import errors, threads
 from promptctl.claude.api import OK, Attempt
 from promptctl.deferred_signals import deferred_signals, interruption
 from promptctl.evaluation.budget import TokensUsed
@@ -111,12 +110,10 @@ class Calls:
         """Let a thread make a call. If the system allows no further thread, make it here, and return False."""
         self._limiter.begin(time.monotonic())
         job.attempts += 1
-        try:
-            threading.Thread(target=self._call, args=(job,), daemon=True).start()
-        except RuntimeError:
-            self._call(job)
-            return False
-        return True
+        if threads.start(lambda: self._call(job)):
+            return True
+        self._call(job)
+        return False
 
     def _call(self, job: _Job) -> None:
         job.attempt, job.problem = Attempt(job.keywords), None

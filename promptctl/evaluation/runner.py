@@ -466,7 +466,7 @@ class _Run:
             if hashes <= self._judging.requests:
                 self._recorder.end_batch(batch_id)
             else:
-                self._notes.append(
+                self._passing_notes.append(
                     f"the batch {batch_id} has answers of a judge for another test, and stays open for its --resume"
                 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import time
 import weakref
 from collections import Counter
 from queue import SimpleQueue
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import errors
+from promptctl import errors, threads
 from promptctl.claude import refusals
 from promptctl.claude.api import Claude
 from promptctl.cli import interruption
@@ -90,24 +91,32 @@ def test_no_call_is_lost_and_none_that_succeeded_is_made_again(
 def test_calls_that_have_ended_leave_no_thread_and_no_connection(
     open_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: list[threading.Thread] = []
+    ended: list[threading.Event] = []
 
-    class Listed(threading.Thread):
-        def start(self) -> None:
-            threads.append(self)
-            super().start()
+    def start(work: Callable[[], object]) -> bool:
+        event = threading.Event()
+        ended.append(event)
 
-    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Listed))
+        def work_to_end() -> None:
+            work()
+            event.set()
+
+        return threads.start(work_to_end)
+
+    monkeypatch.setattr(evaluation_calls, "threads", SimpleNamespace(start=start))
     maker = open_maker(delay_ms=20)
     maker.make([call(number) for number in range(20)])
-    assert len(threads) == len(maker.replies) == 20
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
+    assert len(ended) == len(maker.replies) == 20
+    assert all(event.wait(10) for event in ended)
+    del start
+    ended.clear()
     client = weakref.ref(maker.claude)
     # A client closes its connections when it is freed.
     del maker
-    gc.collect()
+    until = time.monotonic() + 10
+    while client() is not None and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
     assert client() is None
 
 
@@ -117,17 +126,14 @@ def test_a_system_that_allows_no_further_thread_makes_calls_slower(
 ) -> None:
     running = threading.Semaphore(allowed)
 
-    class Limited(threading.Thread):
-        def start(self) -> None:
-            if not running.acquire(blocking=False):
-                raise RuntimeError("can't start new thread")
-            super().start()
-
-        def run(self) -> None:
-            super().run()
+    def start(work: Callable[[], object]) -> bool:
+        def work_to_end() -> None:
+            work()
             running.release()
 
-    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Limited))
+        return running.acquire(blocking=False) and threads.start(work_to_end)
+
+    monkeypatch.setattr(evaluation_calls, "threads", SimpleNamespace(start=start))
     maker = open_maker(delay_ms=5)
     assert maker.make([call(number) for number in range(20)]) == {}
     assert {reply.case_hash for reply in maker.replies} == {f"case {number}" for number in range(20)}
@@ -137,11 +143,10 @@ def test_a_system_that_allows_no_further_thread_makes_calls_slower(
 def test_an_interruption_ends_calls_without_threads_after_the_present_one(
     open_maker: Callable[..., Maker], claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Refused(threading.Thread):
-        def start(self) -> None:
-            raise RuntimeError("can't start new thread")
+    def refuse(_: object) -> bool:
+        return False
 
-    monkeypatch.setattr(evaluation_calls, "threading", SimpleNamespace(Thread=Refused))
+    monkeypatch.setattr(evaluation_calls, "threads", SimpleNamespace(start=refuse))
     before = len(claude.requests)
     maker = open_maker()
 
