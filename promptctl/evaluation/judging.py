@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from promptctl import errors
@@ -151,8 +152,9 @@ class Judging:
 
         The calls of a voting follow each other, because an interruption loses the votes of those without a verdict.
         """
-        # Votings with the same request share the calls. Each answer goes to one voting.
-        waiting: dict[str, list[Voting]] = {}
+        # Votings with the same request share the calls. Each answer goes to the one that waits for the longest time, so
+        # that all of them need as few batches as one does.
+        waiting: dict[str, deque[Voting]] = {}
 
         def wait(voting: Voting) -> Call | None:
             """Use the answers that are there, and return the next call of a voting, None if it needs none."""
@@ -161,11 +163,11 @@ class Judging:
                 self._take(voting, answers.pop())
             if not voting.is_open:
                 return None
-            waiting.setdefault(voting.call.request_hash, []).append(voting)
+            waiting.setdefault(voting.call.request_hash, deque()).append(voting)
             return voting.call
 
         def take(answer: Reply) -> Call | None:
-            voting = waiting[answer.request_hash].pop()
+            voting = waiting[answer.request_hash].popleft()
             self._take(voting, answer)
             return wait(voting)
 

@@ -21,6 +21,7 @@ from promptctl.cli import interruption
 from promptctl.evaluation import calls as evaluation_calls
 from promptctl.evaluation.budget import Budget, TokensUsed
 from promptctl.evaluation.calls import Call, Calls, Counts
+from promptctl.evaluation.limiter import Limiter
 from promptctl.rules.test_replies import Reply, hash_of_request
 from promptctl.rules.use_ids import UseIds
 
@@ -160,16 +161,19 @@ def test_an_interruption_ends_calls_without_threads_after_the_present_one(
     assert len(maker.replies) == len(claude.requests) - before == 3
 
 
-def test_a_call_that_follows_a_reply_is_the_next_one(open_maker: Callable[..., Maker]) -> None:
+def test_a_call_that_follows_a_reply_is_the_next_one(
+    open_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_calls, "Limiter", lambda: Limiter(1))
     maker = open_maker()
 
     def take(reply: Reply) -> Call | None:
         maker.replies.append(reply)
-        return call(100) if reply.case_hash == "case 0" else None
+        return call(100) if reply.case_hash == "case 1" else None
 
-    assert maker.make([call(number) for number in range(30)], take) == {}
-    assert len(maker.replies) == maker.counts[-1].total == 31
-    assert [reply.case_hash for reply in maker.replies].index("case 100") < 25
+    assert maker.make([call(number) for number in range(4)], take) == {}
+    assert [reply.case_hash for reply in maker.replies] == ["case 0", "case 1", "case 100", "case 2", "case 3"]
+    assert maker.counts[-1][:3] == (5, 5, 0)
 
 
 def test_a_reply_has_what_claude_returned(open_maker: Callable[..., Maker]) -> None:

@@ -652,8 +652,8 @@ def test_the_votes_of_an_interrupted_judge_are_not_paid_again(
     with pytest.raises(KeyboardInterrupt):
         run.run(cases, subject(BROKEN, None), repeat=3, is_batch=True)
     first_votes, second_votes = run.storage.open_batches("support")
-    assert len(first_votes.requests) == 18
-    assert 0 < len(second_votes.requests) <= 9
+    # Replies with the same text share the requests, and each of them still gets one vote in each batch.
+    assert (len(first_votes.requests), len(second_votes.requests)) == (18, 9)
     # A run of other cases uses none of these votes, or not all of them, and leaves them open.
     others = run.run([case(9, rubric("It is good"))], subject(BROKEN, None), repeat=1, is_resumed=True)
     assert [note.partition(" has")[0] for note in others.notes] == [
@@ -686,7 +686,8 @@ def test_an_interruption_loses_only_the_votes_of_judges_that_have_no_verdict_yet
     with pytest.raises(KeyboardInterrupt):
         run.run(cases, subject(BROKEN, None), repeat=1)
     stored = sum(one.calls for one in run.storage.judgements.values())
-    assert 60 < votes - 8 <= stored < votes
+    # Those of the four calls that ran, and of the replies whose next vote was about to be asked for.
+    assert votes - 8 <= stored
 
 
 def test_a_batch_that_cannot_be_asked_for_is_taken_by_the_command_of_the_hint(
