@@ -20,10 +20,11 @@ from promptctl.evaluation.budget import Budget
 from promptctl.evaluation.calls import Calls, failed, timestamp
 from promptctl.evaluation.case_table import CaseTable
 from promptctl.evaluation.checks import needs_time
+from promptctl.evaluation.earlier_batches import EarlierBatches
 from promptctl.evaluation.failed_calls import FailedCalls
 from promptctl.evaluation.judge import Judge
 from promptctl.evaluation.judging import Judging
-from promptctl.evaluation.result_recorder import Recorder, not_kept
+from promptctl.evaluation.result_recorder import Recorder
 from promptctl.evaluation.results import CaseResult, ModelNames, Progress, RunResult
 from promptctl.evaluation.returned_models import ReturnedModels
 from promptctl.evaluation.sides import Side, same_settings
@@ -34,7 +35,7 @@ from promptctl.rules.test_replies import BATCH_PRICE
 from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, MOST_MORE, Counts, Verdict
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import test_runs
-from promptctl.store.test_runs import NewRun, OpenBatch, RunOutcome
+from promptctl.store.test_runs import NewRun, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -193,8 +194,6 @@ class _Run:
         self._is_stale = False
         self._returned = ReturnedModels()
         self._moves = 0
-        # The hashes of the requests in batches of judges that earlier runs began and this one takes, by batch.
-        self._judge_batches: dict[str, set[str]] = {}
 
     def execute(self, say: Callable[[str], None]) -> RunResult:
         options = self._options
@@ -205,6 +204,7 @@ class _Run:
         number = self._storage.begin_run(self._new_run(), self._cases)
         self._recorder = Recorder(self._storage, number, options.directory)
         self._judging = Judging(self._judges, self._storage, self._recorder, self._make_judge_calls)
+        self._earlier = EarlierBatches(self._storage, self._recorder, self._judging, self._sides(), self._passing_notes)
         try:
             return self._evaluate(number, say)
         except (errors.PromptctlError, KeyboardInterrupt) as problem:
@@ -245,7 +245,7 @@ class _Run:
         self._drop_stale()
         every, stages, suspicious = self._make_stages(_MOST_ROUNDS)
         self._recorder.flush()
-        self._end_judge_batches()
+        self._earlier.end_judge_batches()
         if not any(table.counts().new_replies for table in every):
             self._raise_no_replies()
         self._notes += self._judging.notes
@@ -398,80 +398,18 @@ class _Run:
         batches = self._storage.open_batches(self._subject.name)
         if not batches:
             return
-        if not self._options.is_resumed:
-            # A batch of another model, text or case has no reply for this run.
-            own = {one for side in self._sides() for one in side.request_hashes}
-            batches = [
-                batch for batch in batches
-                if any(request_hash in own or not text for _, request_hash, text in batch.requests.values())
-            ]  # fmt: skip
-            if not batches:
-                return
-            count = "1 batch of an earlier run" if len(batches) == 1 else f"{len(batches)} batches of earlier runs"
-            say(f"the replies of {count} are not taken, and may be paid for again: use --resume to take them")
-            return
-        maker = self._batch_maker()
-        for batch in batches:
-            try:
-                self._take_batch(maker, batch)
-            except errors.ClaudeFailed as failure:
-                if failure.code != "not_found_error":
-                    raise
-                note = f"Claude has no batch {batch.id} for this API key, so its calls are made again"
-                self._passing_notes.append(note)
-
-    def _take_batch(self, maker: BatchCalls, batch: OpenBatch) -> None:
-        """Wait for a batch of an earlier run and take its replies, except for those that the run has stored."""
-        replies: dict[str, list[Reply]] = {}
-        missing = set(batch.requests)
-        kept = {reply.id for side in self._sides() for group in side.replies.values() for reply in group}
-        for result in maker.collect(batch.id, self._report_as("batch")):
-            missing.discard(result.custom_id)
-            case_hash, request_hash, text_hash = batch.requests.get(result.custom_id, ("", "", ""))
-            reply = maker.reply(batch.id, result, case_hash, request_hash) if request_hash else None
-            if reply is None or reply.id in kept:
-                continue
-            self._new_calls += bool(text_hash)
-            if not text_hash:
-                self._judging.answers.setdefault(request_hash, []).append(reply)
-                self._judge_batches.setdefault(batch.id, set()).add(request_hash)
-                continue
-            self._recorder.reply_ids.add(reply.id)
-            replies.setdefault(text_hash, []).append(reply)
-        for text_hash, group in replies.items():
-            try:
-                self._storage.record_replies(batch.run, text_hash, group)
-            except errors.Refused as refusal:
-                if refusal.code != "text_erased":
-                    raise
-                self._notes.append(not_kept(refusal))
-            # In the order in which a later run gets them.
-            for reply in sorted(group, key=lambda one: one.id):
-                self._add_fresh(reply)
-        if missing:
-            self._passing_notes.append(
-                f"the results of the batch {batch.id} lack {len(missing)} of {len(batch.requests)} calls: use --resume"
-                " later to take them"
-            )
-            self._judge_batches.pop(batch.id, None)
-        elif batch.id not in self._judge_batches:
-            self._storage.end_batch(batch.id)
-
-    def _end_judge_batches(self) -> None:
-        """Mark the batches of judges as ended that earlier runs began, and whose answers this run has used.
-
-        The answers of one that has others too are stored nowhere else.
-        """
-        for batch_id, hashes in self._judge_batches.items():
-            if hashes <= self._judging.requests:
-                self._recorder.end_batch(batch_id)
-            else:
-                self._passing_notes.append(
-                    f"the batch {batch_id} has answers of a judge for another test, and stays open for its --resume"
-                )
+        if self._options.is_resumed:
+            self._earlier.take(batches, self._batch_maker(), self._add_earlier, self._report_as("batch"))
+        elif (warning := self._earlier.warning(batches)) is not None:
+            say(warning)
 
     def _sides(self) -> list[Side]:
         return [self._new] if self._baseline is None else [self._new, self._baseline]
+
+    def _add_earlier(self, reply: Reply) -> None:
+        self._new_calls += 1
+        self._recorder.reply_ids.add(reply.id)
+        self._add_fresh(reply)
 
     def _add_fresh(self, reply: Reply) -> None:
         for side in self._sides():

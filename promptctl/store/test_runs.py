@@ -303,7 +303,7 @@ def open_batches(database: Database, name: str) -> list[OpenBatch]:
 
 
 def has_batches(database: Database, run: int) -> bool:
-    """Return whether a run has made calls in batches, of which all may have ended."""
+    """Return whether a run has made calls in batches. Those that have ended count too."""
     [(is_there,)] = database.run("select exists (select from promptctl.test_batches b where b.run = $1)", run)
     return is_there
 
